@@ -1,0 +1,1 @@
+"""What both ends of a link share. Imports nothing of ours but itself."""
