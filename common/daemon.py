@@ -1,0 +1,217 @@
+"""Becoming a daemon, and telling the caller how that went.
+
+``scripts/lonc`` and ``scripts/lond`` come here. The caller's process waits for one line from the daemon on a pipe: it
+exits 0 only when the pid file is locked and filled and lond's socket is bound; otherwise with the reason on standard
+error and 69 (already running, or no address to be had), 78 (configuration) or 70 (a bug).
+
+python-daemon's context is used for what it does well: detaching, closing inherited descriptors, directory, umask, no
+core files (there are keys in memory). Everything the daemon owns is opened after it. Signals and the pid file are ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import logging.handlers
+import os
+import select
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn, Protocol
+
+from daemon import DaemonContext
+
+from common.config import config_path
+from common.errors import ConfigError
+from common.fork import EXIT_BUG, fork
+from common.notify import Notifier
+from common.pidfile import AlreadyRunning, PidFile
+from common.site import Site, load_site
+from common.title import set_title
+
+log = logging.getLogger(__name__)
+
+EXIT_OK, EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_CONFIG = 0, 64, 69, 78
+UMASK = 0o027
+
+
+class Service(Protocol):
+    """A parent that can be run; its constructor binds and opens what it needs."""
+
+    def run(self, ready: Callable[[], None]) -> int:
+        """Live; call `ready` when everything is in place."""
+
+
+MakeService = Callable[[Site, Path, PidFile, Notifier], Service]
+
+
+class _Arguments(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
+
+
+def main(name: str, description: str, make: MakeService, argv: Sequence[str] | None = None) -> int:
+    """The command line of a daemon; returns the exit code.
+
+    :param make: makes the parent once the pid file is ours.
+    """
+    options = _parse(name, description, argv)
+    conf = config_path(options.conf, os.environ)
+    try:
+        site = load_site(conf)
+    except ConfigError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return EXIT_CONFIG
+    for warning in site.warnings:
+        print(f"{name}: warning: {warning}", file=sys.stderr)
+    if options.check:
+        print(f"{name}: configuration of {site.own.id} is good: {len(site.table.hosts)} hosts")
+        return EXIT_OK
+    daemon = Daemon(name, site, conf.absolute(), make)
+    return daemon.in_foreground() if options.foreground else daemon.in_background()
+
+
+def _parse(name: str, description: str, argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = _Arguments(prog=name, description=description)
+    parser.add_argument("--conf", metavar="FILE", help="configuration (else $LONCAPA_CONF, /etc/loncapa/loncapa.conf)")
+    parser.add_argument("--foreground", action="store_true", help="do not detach; log to standard error as well")
+    parser.add_argument("--check", action="store_true", help="read configuration and tables, say what is wrong, exit")
+    return parser.parse_args(argv)
+
+
+class Daemon:
+    """One start of one daemon."""
+
+    def __init__(self, name: str, site: Site, conf: Path, make: MakeService) -> None:
+        self.name, self.site, self.conf, self._make = name, site, conf, make
+
+    def in_foreground(self) -> int:
+        """Serve in this process, without detaching."""
+        notifier = Notifier()
+        with DaemonContext(
+            detach_process=False,
+            working_directory="/",
+            umask=UMASK,
+            prevent_core=True,
+            pidfile=None,
+            signal_map={},
+            stdin=None,
+            stdout=sys.stdout,
+            stderr=sys.stderr,
+        ):
+            open_log(self.site, self.name, echo=True)
+            code, message = self._serve(notifier, lambda: None)
+        if message:
+            print(f"{self.name}: {message}", file=sys.stderr)
+        return code
+
+    def in_background(self) -> int:
+        """Detach, and wait until the daemon serves or has failed."""
+        read_end, write_end = os.pipe()
+        pid = fork(lambda: os.close(read_end), lambda: self._detached(write_end))
+        os.close(write_end)
+        code, message = self._await_result(read_end)
+        os.close(read_end)
+        os.waitpid(pid, 0)  # the intermediate process; the daemon itself is init's child by now
+        if message:
+            print(f"{self.name}: {message}", file=sys.stderr)
+        return code
+
+    def _await_result(self, read_end: int) -> tuple[int, str]:
+        timeout = self.site.config.start_timeout
+        if not select.select([read_end], [], [], timeout)[0]:
+            return EXIT_UNAVAILABLE, f"no word from the daemon within {timeout:.0f} s; see its log"
+        code, _, message = os.read(read_end, 4096).decode("utf-8", "replace").partition(" ")
+        return (int(code), message) if code.isdigit() else (EXIT_BUG, "the daemon ended during its start; see its log")
+
+    def _detached(self, result: int) -> int:
+        context = DaemonContext(
+            detach_process=True,
+            working_directory="/",
+            umask=UMASK,
+            prevent_core=True,
+            pidfile=None,
+            signal_map={},
+            files_preserve=[result],
+        )
+        context.open()
+        open_log(self.site, self.name, echo=False)
+
+        def tell(code: int, message: str) -> None:
+            os.write(result, f"{code} {message}".encode()[:4096])
+            os.close(result)
+
+        code, message = self._serve(Notifier(), lambda: tell(EXIT_OK, ""))
+        if code != EXIT_OK:
+            tell(code, message)
+        return code
+
+    def _serve(self, notifier: Notifier, ready: Callable[[], None]) -> tuple[int, str]:
+        set_title(f"{self.name}: starting")
+        try:
+            make_directories(self.site)
+            pid_file = PidFile(pid_path(self.site, self.name))
+        except AlreadyRunning as error:
+            return EXIT_UNAVAILABLE, str(error)
+        except OSError as error:
+            return EXIT_UNAVAILABLE, f"can't start: {error}"
+        try:
+            return self._make(self.site, self.conf, pid_file, notifier).run(ready), ""
+        except OSError as error:
+            log.exception("can't go on")
+            return EXIT_UNAVAILABLE, f"can't go on: {error}"
+        finally:
+            pid_file.remove()
+
+
+def pid_path(site: Site, name: str) -> Path:
+    """Where a daemon's pid file lies."""
+    return site.config.daemons_dir / "logs" / f"{name}.pid"
+
+
+def make_directories(site: Site) -> None:
+    """Make the directories that daemons write to; nobody else gets at messages and records."""
+    config = site.config
+    for directory, mode in (
+        (config.daemons_dir / "logs", 0o750),
+        (config.sock_dir, 0o750),
+        (config.delayed_dir, 0o700),
+        (config.users_dir, 0o700),
+    ):
+        directory.mkdir(mode=mode, parents=True, exist_ok=True)
+
+
+class OneLine(logging.Formatter):
+    """One event, one line: control characters are escaped, tracebacks folded."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line for a record."""
+        text = super().format(record)
+        return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    return " | " if character == "\n" else f"\\x{ord(character):02x}"
+
+
+def open_log(site: Site, name: str, *, echo: bool) -> None:
+    """Log to lonDaemons/logs/NAME.log, which may be rotated at any time; a full disk stops nothing.
+
+    :raises OSError: never; without a log file the daemon logs to standard error.
+    """
+    logging.raiseExceptions = False
+    formatter = OneLine(f"%(asctime)s {name}[%(process)d] %(levelname)s: %(message)s")
+    handlers: list[logging.Handler] = [logging.StreamHandler()] if echo else []
+    try:
+        make_directories(site)
+        path = site.config.daemons_dir / "logs" / f"{name}.log"
+        handlers.append(logging.handlers.WatchedFileHandler(path, encoding="utf-8", errors="backslashreplace"))
+    except OSError as error:
+        print(f"{name}: no log file: {error}", file=sys.stderr)
+    root = logging.getLogger()
+    root.setLevel(site.config.log_level.upper())
+    for handler in handlers:
+        handler.setFormatter(formatter)
+        root.addHandler(handler)

@@ -1,0 +1,189 @@
+"""What the parents of lonc and lond have in common: signals, reload, stop.
+
+A parent holds no link and does nothing that can block. Every turn ends with :meth:`Parent.balance`, in which it
+compares the children it wants with those it has, so that an event that was missed heals itself. Configuration and
+tables are read again by a forked child, because a look-up in DNS may take its time; only a site that passed the same
+check as ``--check`` replaces the old one.
+
+Logs: start, reload (good or bad), stop. Raises nothing while it runs; a bug ends the daemon.
+"""
+
+from __future__ import annotations
+
+import abc
+import logging
+import os
+import pickle
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from common.config import differences
+from common.errors import ConfigError
+from common.fork import prepare_for_children
+from common.loop import OUR_SIGNALS, Loop
+from common.notify import Notifier
+from common.pidfile import PidFile
+from common.population import Birth, Member, Population
+from common.scoreboard import Scoreboard, scoreboard_path
+from common.site import Site, load_site
+from common.title import set_title
+
+log = logging.getLogger(__name__)
+
+LOADER = "+loader"  # the key of the child that reads the configuration; no host id begins with a plus sign
+EXIT_CONFIG = 78
+
+
+class Parent(abc.ABC):
+    """A daemon's parent process.
+
+    :param name: ``lonc`` or ``lond``.
+    :param site: the checked configuration and tables.
+    :param conf: where they were read from, for reading them again.
+    :param slots: how many children there can be at most.
+    :param pid_file: our lock; children close it.
+    """
+
+    def __init__(self, name: str, site: Site, conf: Path, slots: int, pid_file: PidFile, notifier: Notifier) -> None:
+        self.name, self.site, self.conf = name, site, conf
+        self.stopping = False
+        self.notifier = notifier
+        self._pid_file = pid_file
+        self._loader_text = bytearray()
+        self._reload_again = False
+        self.loop = Loop()
+        self.board = Scoreboard.create(scoreboard_path(site.config.sock_dir, name), slots)
+        self.population = Population(
+            self.loop, self.board, site.config.grace, self._on_message, self._on_end, self.release
+        )
+
+    @abc.abstractmethod
+    def balance(self) -> None:
+        """Compare the children that are wanted with those that live; start and stop accordingly."""
+
+    @abc.abstractmethod
+    def on_message(self, member: Member, message: bytes, descriptors: list[int]) -> None:
+        """A child told something."""
+
+    @abc.abstractmethod
+    def on_end(self, member: Member, code: int) -> None:
+        """A child was reaped."""
+
+    @abc.abstractmethod
+    def on_reloaded(self, old: Site, changed: frozenset[str]) -> None:
+        """`self.site` is a new one; `changed` names the settings that differ."""
+
+    @abc.abstractmethod
+    def on_usr1(self) -> None:
+        """The administrator (or lond) asks to try again and to log the state."""
+
+    @abc.abstractmethod
+    def status(self) -> str:
+        """One line on how things are, for the process title and the service manager."""
+
+    def run(self, ready: Callable[[], None]) -> int:
+        """Live until TERM or INT; the exit code. `ready` is called once everything is in place."""
+        for number, call in (
+            (signal.SIGTERM, self._stop),
+            (signal.SIGINT, self._stop),
+            (signal.SIGHUP, self._reload),
+            (signal.SIGUSR1, self.on_usr1),
+            (signal.SIGUSR2, self._reload),
+            (signal.SIGCHLD, self.population.reap),
+        ):
+            self.loop.on_signal(number, call)
+        self.loop.at_end_of_turn(self._end_of_turn)
+        self.loop.every(1.0, lambda: set_title(f"{self.name}: parent, {self.status()}"))
+        prepare_for_children()
+        log.info("%s of %s started with pid %d", self.name, self.site.own.id, os.getpid())
+        ready()
+        self.notifier.ready(self.status())
+        self.balance()
+        self.loop.run()
+        # From here on a second TERM must not turn an orderly end into a death by signal.
+        signal.pthread_sigmask(signal.SIG_BLOCK, OUR_SIGNALS)
+        log.info("%s of %s ended", self.name, self.site.own.id)
+        return 0
+
+    def release(self) -> None:
+        """Close, in a child, what belongs to the parent alone."""
+        self._pid_file.release()
+
+    def _end_of_turn(self) -> None:
+        if not self.stopping:
+            self.balance()
+        elif not self.population:
+            self.loop.stop()
+
+    def _stop(self) -> None:
+        if not self.stopping:
+            log.info("asked to stop")
+            self.stopping = True
+            self.notifier.stopping()
+            self.population.stop_all()
+
+    def _on_message(self, member: Member, message: bytes, descriptors: list[int]) -> None:
+        if member.key == LOADER:
+            self._loader_text += message
+        else:
+            self.on_message(member, message, descriptors)
+
+    def _on_end(self, member: Member, code: int) -> None:
+        if member.key == LOADER:
+            self._loaded(code)
+        else:
+            self.on_end(member, code)
+
+    def _reload(self) -> None:
+        if self.stopping:
+            return
+        if any(self.population.of(LOADER)):
+            self._reload_again = True  # the files may have changed after the loader read them
+            return
+        self._reload_again = False
+        self._loader_text.clear()
+        self.notifier.reloading()
+        loader = self.population.start(LOADER, self._load)
+        if loader is None:
+            self._reload_again = True
+            return
+        self.loop.call_later(self.site.config.reload_timeout, lambda: self._abandon(loader))
+
+    def _abandon(self, loader: Member) -> None:
+        if loader.pid in self.population.members:
+            log.error("reading the configuration took over %.0f s", self.site.config.reload_timeout)
+            self.population.stop(loader)
+
+    def _load(self, birth: Birth) -> int:
+        set_title(f"{self.name}: reading the configuration")
+        try:
+            result: Site | ConfigError = load_site(self.conf)
+        except ConfigError as error:
+            result = error
+        birth.lifeline.tell_all(pickle.dumps(result))
+        return EXIT_CONFIG if isinstance(result, ConfigError) else 0
+
+    def _loaded(self, code: int) -> None:
+        if code == 0:
+            self._take_over(pickle.loads(self._loader_text))  # noqa: S301 - our own child wrote it
+        elif code == EXIT_CONFIG:
+            log.error("configuration not taken over, the old one stays: %s", pickle.loads(self._loader_text))  # noqa: S301
+        else:
+            log.error("configuration not taken over, the old one stays: its reader ended with %d", code)
+        self.notifier.ready(self.status())
+        if self._reload_again:
+            self._reload()
+
+    def _take_over(self, new: Site) -> None:
+        old, self.site = self.site, new
+        changed = differences(old.config, new.config)
+        if needs := changed & RESTART_ONLY:
+            log.warning("these settings count only after a restart: %s", ", ".join(sorted(needs)))
+        log.info("configuration taken over: %d hosts, %d settings changed", len(new.table.hosts), len(changed))
+        self.population.grace = new.config.grace
+        self.on_reloaded(old, changed)
+
+
+# What a running parent has bound, locked or opened already.
+RESTART_ONLY = frozenset(("lonHostID", "lonSockDir", "lonDaemons", "londPort", "lonBindAddress", "londMaxChildren"))

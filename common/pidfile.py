@@ -1,0 +1,121 @@
+"""The pid file of a daemon: the lock on it decides who runs, the number in it only informs.
+
+The lock is an flock that lives as long as the process; children close the descriptor. A pid read from the file is
+believed only while somebody holds the lock, so that nobody else's process is ever signalled.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+# Who asks whether a daemon runs (:func:`running_pid`) holds the lock for microseconds; a starting daemon tries again.
+PROBES = 10
+PROBE_SECONDS = 0.01
+
+
+class AlreadyRunning(Exception):
+    """Another process holds the lock; `pid` is the number in the file, 0 if it can't be read."""
+
+    def __init__(self, path: Path, pid: int) -> None:
+        self.path, self.pid = path, pid
+        super().__init__(f"already running with pid {pid or 'unknown'} ({path} is locked)")
+
+
+class PidFile:
+    """The lock on a pid file, taken by the constructor.
+
+    :raises AlreadyRunning: somebody else holds it.
+    :raises OSError: the file can't be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd = _lock(path)
+        os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
+        os.ftruncate(self._fd, len(b"%d\n" % os.getpid()))
+
+    def remove(self) -> None:
+        """Delete the file if it is still ours, then give up the lock."""
+        with suppress(OSError):
+            if _is_at(self._fd, self.path):
+                self.path.unlink()
+        self.release()
+
+    def release(self) -> None:
+        """Close the descriptor only; in a forked child the parent's lock stays in force."""
+        os.close(self._fd)
+
+
+def _lock(path: Path) -> int:
+    for patience in range(PROBES, -1, -1):
+        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(fd, path):
+                return fd
+        except BlockingIOError:
+            if not patience:
+                pid = _number(fd)
+                os.close(fd)
+                raise AlreadyRunning(path, pid) from None
+            time.sleep(PROBE_SECONDS)
+        os.close(fd)
+    raise AlreadyRunning(path, 0)
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    # The file may have been deleted by its owner's end between our open and our lock: then it is nobody's lock.
+    try:
+        there, ours = path.stat(), os.fstat(fd)
+    except FileNotFoundError:
+        return False
+    return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
+
+
+def _number(fd: int) -> int:
+    text = os.pread(fd, 32, 0).strip()
+    return int(text) if text.isdigit() else 0
+
+
+def running_pid(path: Path) -> int | None:
+    """The pid in the file if its owner lives (holds the lock), else None."""
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _number(fd) or None
+    finally:
+        os.close(fd)
+    return None
+
+
+def signal_daemon(path: Path, number: int) -> bool:
+    """Send a signal to the daemon that holds the pid file; False if there is none.
+
+    The process is pinned by a pidfd before the lock is looked at a second time, so that a number that was reused
+    meanwhile is never hit.
+    """
+    pid = running_pid(path)
+    if pid is None:
+        return False
+    try:
+        pidfd = os.pidfd_open(pid)
+    except OSError:
+        return False
+    try:
+        if running_pid(path) != pid:
+            return False
+        signal.pidfd_send_signal(pidfd, number)
+    except OSError:
+        return False
+    finally:
+        os.close(pidfd)
+    return True
