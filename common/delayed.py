@@ -1,0 +1,354 @@
+"""The FIFO of delayed messages of one host, on disk.
+
+One SQLite file per host, ``HOST.db`` in lonDelayedDir, holds every critical message from the moment it is
+accepted until an hour after it was answered. A message's state says where it stands: *waiting* to be sent,
+*done* with its reply, *failed* because the other side refused it, *held* because it seems to kill its receiver.
+
+Promises: what :meth:`Fifo.commit` took is on disk when it returns; ``seq`` grows in the order of acceptance and
+is never used twice; an id stands in the FIFO at most once. Several processes may append at the same time (the
+host's lonc child, and lonnet when there is no child); only the holder of the :class:`Lease` sends.
+
+Raises SpoolError for everything the disk or the file is to blame for; the transaction is then rolled back whole.
+
+Known limits: an outcome (a message became done) is written at once but not synced by itself, so that a power cut,
+unlike the death of a process, can bring an answered message back; the next synced commit covers it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from common.errors import SpoolError
+
+log = logging.getLogger(__name__)
+
+WAITING, DONE, FAILED, HELD = "waiting", "done", "failed", "held"
+
+BUSY_SECONDS = 10.0  # how long a writer waits for another writer's commit
+PURGE_ROWS = 2000  # at most so many rows are deleted in one transaction, to keep it short
+
+_SCHEMA = """
+CREATE TABLE message (
+    seq        INTEGER PRIMARY KEY AUTOINCREMENT,
+    id         TEXT NOT NULL UNIQUE,
+    command    BLOB NOT NULL,
+    created    REAL NOT NULL,
+    attempts   INTEGER NOT NULL DEFAULT 0,
+    last_error TEXT NOT NULL DEFAULT '',
+    state      TEXT NOT NULL DEFAULT 'waiting',
+    reply      BLOB,
+    finished   REAL
+);
+CREATE INDEX message_waiting ON message (seq) WHERE state = 'waiting';
+CREATE TABLE fifo (epoch TEXT NOT NULL);
+"""
+_SCHEMA_VERSION = 1
+_COLUMNS = "seq, id, command, created, attempts, state, reply, last_error"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A critical message that is not in the FIFO yet.
+
+    :param id: 32 hex digits, unique for all time.
+    :param command: the request line without LF; an ``encrypt:`` prefix stays on it.
+    """
+
+    id: str
+    command: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A message as it stands in the FIFO; `created` is UNIX time in seconds."""
+
+    seq: int
+    id: str
+    command: bytes
+    created: float
+    attempts: int = 0
+    state: str = WAITING
+    reply: bytes | None = None
+    last_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of the message `seq`: its final state and the other side's reply."""
+
+    seq: int
+    state: str
+    reply: bytes
+
+
+class Fifo:
+    """The FIFO of one host, as one process sees it; open it after the fork and in the thread that uses it.
+
+    :param directory: lonDelayedDir; made (mode 0700) if missing.
+    :param host: host id, checked by the hosts table.
+    :param now: UNIX time in seconds.
+    :param set_aside: move an unreadable file away and begin a new one (for the holder of the lease alone).
+    :raises SpoolError: the file can't be opened or is damaged.
+    """
+
+    def __init__(
+        self, directory: Path, host: str, now: Callable[[], float] = time.time, *, set_aside: bool = False
+    ) -> None:
+        self.path = directory / f"{host}.db"
+        self._now = now
+        try:
+            self._db = self._open(directory)
+        except SpoolError as error:
+            if not (set_aside and isinstance(error.__cause__, sqlite3.DatabaseError) and _is_damage(error.__cause__)):
+                raise
+            self._set_aside(error)
+            self._db = self._open(directory)
+        self._synced = True
+
+    def _open(self, directory: Path) -> sqlite3.Connection:
+        with _spool_errors(self.path):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fresh = not self.path.exists()
+            if fresh:
+                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+            db = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
+            try:
+                db.execute("PRAGMA journal_mode = WAL")
+                db.execute("PRAGMA synchronous = FULL")
+                _create_schema(db)
+            except BaseException:
+                db.close()
+                raise
+            if fresh:
+                _sync_directory(directory)
+            return db
+
+    def _set_aside(self, error: SpoolError) -> None:
+        suffix = f".damaged-{int(self._now())}"
+        for ending in ("", "-wal", "-shm"):
+            path = Path(f"{self.path}{ending}")
+            if path.exists():
+                path.rename(f"{path}{suffix}")
+        log.critical("FIFO was unreadable (%s) and is kept as %s%s; a new one begins", error, self.path, suffix)
+
+    @property
+    def epoch(self) -> str:
+        """32 random hex digits made with the file: tells this FIFO from any earlier one of the same host."""
+        with _spool_errors(self.path):
+            return str(self._db.execute("SELECT epoch FROM fifo").fetchone()[0])
+
+    def append(self, messages: Sequence[Message]) -> list[Row]:
+        """:meth:`commit` without outcomes."""
+        return self.commit(messages, ())
+
+    def commit(self, messages: Sequence[Message], outcomes: Sequence[Outcome]) -> list[Row]:
+        """Record all that one turn of the loop brought, in one transaction; messages are synced to disk.
+
+        :returns: a row for each message, in order; an id that was there before gives its row as it stands.
+        :raises SpoolError: nothing of it was recorded.
+        """
+        with _spool_errors(self.path):
+            self._sync_commits(bool(messages))
+            with self._transaction():
+                if outcomes:
+                    self._write_outcomes(outcomes)
+                return self._insert(messages) if messages else []
+
+    def _sync_commits(self, wanted: bool) -> None:
+        # In WAL mode NORMAL means: written, not synced. The pragma costs some microseconds, hence the memory.
+        if wanted != self._synced:
+            self._db.execute("PRAGMA synchronous = FULL" if wanted else "PRAGMA synchronous = NORMAL")
+            self._synced = wanted
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    def _write_outcomes(self, outcomes: Sequence[Outcome]) -> None:
+        now = self._now()
+        self._db.executemany(
+            "UPDATE message SET state = ?, reply = ?, finished = ? WHERE seq = ?",
+            [(o.state, o.reply, now, o.seq) for o in outcomes],
+        )
+
+    def _insert(self, messages: Sequence[Message]) -> list[Row]:
+        now = self._now()
+        last = self._last_seq()
+        inserted = self._db.executemany(
+            "INSERT OR IGNORE INTO message (id, command, created) VALUES (?, ?, ?)",
+            [(m.id, m.command, now) for m in messages],
+        ).rowcount
+        if inserted == len(messages):  # the write lock is ours, so the numbers are consecutive
+            return [Row(seq, m.id, m.command, now) for seq, m in enumerate(messages, last + 1)]
+        return [row for m in messages if (row := self._find(m.id))]
+
+    def _last_seq(self) -> int:
+        row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'message'").fetchone()
+        return int(row[0]) if row else 0
+
+    def find(self, id: str) -> Row | None:
+        """The message with this id, or None."""
+        with _spool_errors(self.path):
+            return self._find(id)
+
+    def _find(self, id: str) -> Row | None:
+        row = self._db.execute(f"SELECT {_COLUMNS} FROM message WHERE id = ?", (id,)).fetchone()  # noqa: S608
+        return Row(*row) if row else None
+
+    def waiting(self, after: int, limit: int) -> list[Row]:
+        """The first `limit` waiting messages with a seq above `after`, in order."""
+        query = (
+            f"SELECT {_COLUMNS} FROM message INDEXED BY message_waiting "  # noqa: S608
+            "WHERE state = 'waiting' AND seq > ? ORDER BY seq LIMIT ?"
+        )
+        with _spool_errors(self.path):
+            return [Row(*row) for row in self._db.execute(query, (after, limit))]
+
+    def last_seq(self) -> int:
+        """The highest seq ever given, 0 before the first."""
+        with _spool_errors(self.path):
+            return self._last_seq()
+
+    def data_version(self) -> int:
+        """A number that changes when another connection has written to the FIFO."""
+        with _spool_errors(self.path):
+            return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+
+    def count(self) -> dict[str, int]:
+        """How many messages stand in each state that is not done."""
+        query = "SELECT state, count(*) FROM message WHERE state != 'done' GROUP BY state"
+        with _spool_errors(self.path):
+            return {str(state): int(number) for state, number in self._db.execute(query)}
+
+    def waiting_count(self) -> int:
+        """How many messages wait; cheap, as it reads the index of waiting messages alone."""
+        query = "SELECT count(*) FROM message INDEXED BY message_waiting WHERE state = 'waiting'"
+        with _spool_errors(self.path):
+            return int(self._db.execute(query).fetchone()[0])
+
+    def oldest(self) -> float | None:
+        """When the oldest waiting message was accepted (UNIX time), or None."""
+        rows = self.waiting(0, 1)
+        return rows[0].created if rows else None
+
+    def record_attempt(self, seq: int, error: str, hold_at: int) -> Row | None:
+        """Count a delivery that ended without a reply; at the `hold_at`-th the message becomes held.
+
+        :returns: the row as it then stands; None if there is no such message.
+        """
+        with _spool_errors(self.path):
+            self._sync_commits(True)
+            with self._transaction():
+                self._db.execute(
+                    "UPDATE message SET attempts = attempts + 1, last_error = ?, "
+                    "state = CASE WHEN attempts + 1 >= ? THEN 'held' ELSE state END "
+                    "WHERE seq = ? AND state = 'waiting'",
+                    (error, hold_at, seq),
+                )
+            row = self._db.execute(f"SELECT {_COLUMNS} FROM message WHERE seq = ?", (seq,)).fetchone()  # noqa: S608
+            return Row(*row) if row else None
+
+    def purge(self, keep: float) -> int:
+        """Delete done messages that were answered more than `keep` seconds ago; returns how many went.
+
+        Messages end almost in the order of their seq, so the first done one tells whether there is work.
+        """
+        limit = self._now() - keep
+        with _spool_errors(self.path):
+            first = self._db.execute(
+                "SELECT seq, finished FROM message WHERE state = 'done' ORDER BY seq LIMIT 1"
+            ).fetchone()
+            if first is None or first[1] >= limit:
+                return 0
+            self._sync_commits(False)
+            with self._transaction():
+                return self._db.execute(
+                    "DELETE FROM message WHERE state = 'done' AND finished < ? AND seq < ?",
+                    (limit, first[0] + PURGE_ROWS),
+                ).rowcount
+
+    def close(self) -> None:
+        """Close the file; the object is of no further use."""
+        self._db.close()
+
+
+class Lease:
+    """The right to send a host's delayed messages: a lock on ``HOST.lease`` that ends with its holder's life.
+
+    During a rolling restart two children of one host stand side by side; this keeps them from sending the same
+    message, or two messages in the wrong order.
+    """
+
+    def __init__(self, directory: Path, host: str) -> None:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._fd = os.open(directory / f"{host}.lease", os.O_CREAT | os.O_RDWR, 0o600)
+        self.held = False
+
+    def try_take(self) -> bool:
+        """Take the lease if nobody holds it; never waits."""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        self.held = True
+        return True
+
+    def close(self) -> None:
+        """Give the lease back."""
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd, self.held = -1, False
+
+
+def _create_schema(db: sqlite3.Connection) -> None:
+    if db.execute("PRAGMA user_version").fetchone()[0] >= _SCHEMA_VERSION:
+        return
+    db.execute("BEGIN IMMEDIATE")  # of two processes that open a new file at once, one makes the tables
+    try:
+        if db.execute("PRAGMA user_version").fetchone()[0] < _SCHEMA_VERSION:
+            for statement in _SCHEMA.split(";"):
+                db.execute(statement)
+            db.execute("INSERT INTO fifo VALUES (?)", (uuid4().hex,))
+            db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    # OperationalError is the environment (locked, full, no permission); its siblings mean the file itself.
+    return not isinstance(error, sqlite3.OperationalError)
+
+
+def _sync_directory(directory: Path) -> None:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def _spool_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise SpoolError(f"{path}: {error}") from error
