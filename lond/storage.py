@@ -1,0 +1,245 @@
+"""All records of this host: open databases, requests that are all or nothing, batches that commit together.
+
+The dispatcher runs each request of a batch through :meth:`Storage.perform` and then calls :meth:`Storage.commit`
+once, before any reply leaves. Databases are opened after the fork only; make a Storage in the child that uses it.
+
+Promises: a request either is in its batch's transaction as a whole or left no trace. When `commit` has returned
+without a failure for a request's token, its writes are on disk. The write lock of one database is
+never held while waiting for another's: two children cannot wait for each other. A database that was moved away or
+replaced is noticed at the next batch. At most londMaxOpenUsers databases are open.
+
+Raises: :class:`StorageError` for what the request or the disk is to blame for; anything else is a bug. Logs one
+critical line for each damaged database (storage_damage).
+
+Known limits: when a batch goes from one user to another whose lock is taken, what it wrote so far is
+committed on its own; the promises hold, only the number of commits grows. A batch over more users than may be open
+does the same.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar, cast
+
+from common.site import Site
+from lond.storage_database import Database, Opening, Patience, State
+from lond.storage_domain import DomainRecords
+from lond.storage_faults import Fault, StorageError, fault_of
+from lond.storage_paths import PASSWD, domain_directory, make_directory, user_directory
+from lond.storage_records import UserRecords
+from lond.storage_schema import DOMAIN_STEPS, USER_STEPS
+
+USER_DATABASE = "records.db"
+DOMAIN_DATABASE = "domain.db"
+
+_CHECKED_MAX = 10_000  # remembered paths, so that a database is checked for damage once per process
+
+Token = int
+Result = TypeVar("Result")
+_Records = UserRecords | DomainRecords
+_Key = tuple[bytes, bytes]  # domain, and user or b"" for the domain's own database
+
+
+class Storage:
+    """The records of all users and domains of this host, for one process.
+
+    :param site: for lonUsersDir, the limits, and the own domain.
+    :param opening: how databases are opened; tests hand in one that makes them fail.
+    """
+
+    def __init__(self, site: Site, opening: Opening | None = None) -> None:
+        self._users_dir = site.config.users_dir
+        self._max_open = site.config.max_open_users
+        self._own_domain = site.own.domain.encode("ascii")
+        self._opening = opening or Opening(Patience(site.config.busy_timeout))
+        self._open: OrderedDict[_Key, _Records] = OrderedDict()
+        self._batch: dict[_Key, _Records] = {}  # those that this batch has touched
+        self._tokens: dict[_Key, Token] = {}  # the transactions that this batch has open
+        self._failures: dict[Token, StorageError] = {}
+        self._too_busy: set[_Key] = set()  # waited for in vain in this batch
+        self._last_token = 0
+        self._current: _Key | None = None  # what the request under way uses
+        self._checked: set[_Key] = set()
+
+    def user(self, domain: bytes, user: bytes, *, write: bool = False) -> UserRecords:
+        """One user's records, for the request under way (see :meth:`perform`).
+
+        :param write: the request will change them; without it, there must be some.
+        :raises StorageError: 2 no such user, or nothing to read; 5 damaged; 11 locked for too long; 28 no room.
+        """
+        return cast(UserRecords, self._records((domain, user), write))
+
+    def domain(self, domain: bytes, *, write: bool = False) -> DomainRecords:
+        """A domain's records, as :meth:`user`. The own domain's directory is made if need be, another one's never."""
+        return cast(DomainRecords, self._records((domain, b""), write))
+
+    def user_directory(self, domain: bytes, user: bytes) -> Path:
+        """Where the user's directory is or would be."""
+        return user_directory(self._users_dir, domain, user)
+
+    def is_home(self, domain: bytes, user: bytes) -> bool:
+        """Whether this host is the user's home server: the passwd file says so."""
+        return (self.user_directory(domain, user) / PASSWD).is_file()
+
+    def perform(self, action: Callable[[], Result]) -> tuple[Result, Token | None]:
+        """Runs one request; what it wrote is undone if it raises anything.
+
+        :returns: the action's result, and the token of the transaction that the result depends on (None: on none);
+            look it up in what :meth:`commit` returns.
+        :raises StorageError: the request failed, or what the action raised.
+        """
+        self._current = None
+        try:
+            result = action()
+            return result, self._keep()
+        except sqlite3.Error as error:
+            failure = self._failed(error)
+            if failure is error:
+                raise
+            raise failure from error
+        except BaseException:
+            self._undo()
+            raise
+
+    def commit(self) -> dict[Token, StorageError]:
+        """Ends the batch: makes all its writes durable, one commit per database.
+
+        :returns: the transactions that were not stored, with the reason.
+        """
+        for key in list(self._batch):
+            self._finish(key)
+        failures, self._failures = self._failures, {}
+        self._too_busy.clear()
+        return failures
+
+    def close(self) -> None:
+        """Closes all databases; what was not committed is gone."""
+        for key in list(self._open):
+            self._drop(key, Fault.IO.error())
+        self._failures.clear()
+
+    def _records(self, key: _Key, write: bool) -> _Records:
+        records = self._batch.get(key)
+        if records is None:
+            records = self._batch[key] = self._found(key, write)
+        self._current = key
+        if write:
+            if records.database.state is not State.WRITING:
+                self._begin(key, records.database)
+            records.database.begin_request()
+        return records
+
+    def _found(self, key: _Key, write: bool) -> _Records:
+        """An open database that is still the right one, or a newly opened one."""
+        records = self._open.get(key)
+        if records is not None and records.database.is_in_place():
+            self._open.move_to_end(key)
+            return records
+        if records is not None:
+            self._drop(key, Fault.IO.error())
+        while len(self._open) >= self._max_open:
+            oldest = next(iter(self._open))
+            self._finish(oldest)
+            self._drop(oldest, Fault.IO.error())
+        records = self._open[key] = self._opened(key, write)
+        return records
+
+    def _opened(self, key: _Key, write: bool) -> _Records:
+        domain, user = key
+        try:
+            if user:
+                path, steps = user_directory(self._users_dir, domain, user) / USER_DATABASE, USER_STEPS
+            else:
+                path, steps = domain_directory(self._users_dir, domain) / DOMAIN_DATABASE, DOMAIN_STEPS
+                if write and domain == self._own_domain:
+                    make_directory(path.parent)
+            database = self._opening.open(path, steps, create=write, check=key not in self._checked)
+        except OSError as error:
+            number = error.errno or errno.EIO
+            raise StorageError(number, os.strerror(number).lower()) from error
+        if database is None:
+            raise StorageError(errno.ENOENT, "nothing stored yet")
+        if len(self._checked) >= _CHECKED_MAX:
+            self._checked.clear()
+        self._checked.add(key)
+        return UserRecords(database) if user else DomainRecords(database)
+
+    def _begin(self, key: _Key, database: Database) -> None:
+        """Takes the write lock; before it waits for one, it gives up all others."""
+        if key in self._too_busy:
+            raise Fault.BUSY.error()
+        if not database.begin(wait=False):
+            for other in list(self._tokens):
+                self._finish(other)
+            try:
+                database.begin(wait=True)
+            except sqlite3.OperationalError:
+                self._too_busy.add(key)
+                raise
+        self._last_token += 1
+        self._tokens[key] = self._last_token
+
+    def _keep(self) -> Token | None:
+        if self._current is None:
+            return None
+        self._open[self._current].database.keep_request()
+        return self._tokens.get(self._current)
+
+    def _undo(self) -> None:
+        """Takes back the request under way."""
+        key = self._current
+        if key is None or key not in self._open or not self._open[key].database.in_request:
+            return
+        self._open[key].forget()
+        try:
+            kept = self._open[key].database.undo_request()
+        except sqlite3.Error as error:
+            self._drop(key, self._judged(key, error))
+            return
+        if not kept:
+            self._lose(key, Fault.FULL.error())
+
+    def _failed(self, error: sqlite3.Error) -> Exception:
+        """Takes back the request under way; what to raise for it."""
+        key, fault = self._current, fault_of(error)
+        if fault is Fault.DAMAGED and key is not None and key in self._open:
+            failure = self._judged(key, error)
+            self._drop(key, failure)
+            return failure
+        self._undo()
+        return error if fault is Fault.BUG else fault.error()
+
+    def _finish(self, key: _Key) -> None:
+        """Commits or ends reading, and takes the database out of the batch."""
+        records = self._batch.pop(key, None)
+        if records is None:
+            return
+        try:
+            records.database.end()
+            self._tokens.pop(key, None)
+        except sqlite3.Error as error:
+            self._drop(key, self._judged(key, error))
+
+    def _judged(self, key: _Key, error: sqlite3.Error) -> StorageError:
+        """The error of a transaction that is lost; a damaged file is set aside."""
+        database = self._open[key].database
+        failure = self._opening.failure(database.path, database.inode, error)
+        return failure if isinstance(failure, StorageError) else Fault.BUG.error()
+
+    def _lose(self, key: _Key, failure: StorageError) -> None:
+        token = self._tokens.pop(key, None)
+        if token is not None:
+            self._failures[token] = failure
+
+    def _drop(self, key: _Key, failure: StorageError) -> None:
+        """Closes a database; a transaction that it has open fails."""
+        self._lose(key, failure)
+        self._batch.pop(key, None)
+        records = self._open.pop(key, None)
+        if records is not None:
+            records.database.close()
