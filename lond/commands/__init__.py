@@ -1,0 +1,9 @@
+"""The commands that lond executes, one module per family.
+
+Importing this package fills :data:`lond.commands.registry.REGISTRY`. A new family is one module with
+functions under the decorator ``command`` and one name in the import below.
+"""
+
+from lond.commands import announcement, chat, courses, ids, link, queries, records, temporary
+
+__all__ = ["announcement", "chat", "courses", "ids", "link", "queries", "records", "temporary"]

@@ -1,0 +1,77 @@
+"""Any bytes in any field: always a reply that is a line, never a traceback, never a file elsewhere."""
+
+import logging
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lond.commands.registry import REGISTRY
+from tests.helpers.dispatching import Lond, make_site
+
+# What is right often enough that the later arguments get their turn.
+LIKELY = [b"msu", b"smith", b"data", b"roles", b"..", b"../../x", b"a/../b", b"/etc", b"a=1&b=2", b"k&k", b"%", b"%0a",
+          b"", b".", b"0-3", b"a=9&n=", b"x" * 70, b"\n", b"\0", b"\xff", b"a\nb=c", b"=", b"&&"]  # fmt: skip
+FIELDS = st.lists(st.one_of(st.sampled_from(LIKELY), st.binary(max_size=20)), max_size=7)
+WORDS = st.one_of(st.sampled_from(sorted(REGISTRY)), st.binary(max_size=8))
+LINES = st.builds(lambda word, fields: b":".join([word, *fields]), WORDS, FIELDS)
+
+
+# One host for all examples of a test: what one of them stores, the next one meets.
+SHARED = [HealthCheck.function_scoped_fixture]
+
+
+@pytest.fixture
+def lond(tmp_path):
+    with Lond(make_site(tmp_path)) as lond:
+        yield lond
+
+
+def outside(lond):
+    """All that lies beside the directory of users, and that no user's directory was made."""
+    directory = lond.site.config.users_dir.parent
+    users = {path.parent.name for path in lond.site.config.users_dir.rglob("records.db*")}
+    assert users <= {"smith", "jones"}
+    return {path.name for path in directory.iterdir()} | {path.name for path in lond.site.config.doc_root.iterdir()}
+
+
+class Errors(logging.Handler):
+    def __init__(self):
+        super().__init__(logging.ERROR)
+        self.records = []
+
+    def emit(self, record):
+        self.records.append(record.getMessage())
+
+
+@settings(deadline=None, max_examples=400, suppress_health_check=SHARED)
+@given(st.lists(st.tuples(LINES, st.booleans()), min_size=1, max_size=6))
+def test_every_line_has_a_reply(lond, requests):
+    errors = Errors()
+    logging.getLogger("lond").addHandler(errors)
+    try:
+        replies = lond.dispatcher.execute(requests)
+    finally:
+        logging.getLogger("lond").removeHandler(errors)
+    assert len(replies) == len(requests)
+    assert all(isinstance(reply, bytes) and b"\n" not in reply for reply in replies)
+    assert errors.records == []
+    assert outside(lond) <= {"users", "html", "announcement.txt"}
+
+
+@settings(deadline=None, max_examples=200, suppress_health_check=SHARED)
+@given(st.data())
+def test_every_argument_of_every_command_is_checked(lond, data):
+    """A right request with any bytes in one place."""
+    command = REGISTRY[data.draw(st.sampled_from(sorted(REGISTRY)))]
+    if not command.arguments or command.handler is None:
+        return
+    right = {"udom": b"msu", "cdom": b"msu", "exedom": b"msu", "uname": b"smith", "cnum": b"c1", "exeuser": b"dc",
+             "ns": b"data", "start-end": b"0-1", "since": b"0", "id": b"x"}  # fmt: skip
+    fields = [right.get(argument.name, b"a=1") for argument in command.arguments]
+    at = data.draw(st.integers(0, len(fields) - 1))
+    fields[at] = data.draw(st.binary(max_size=200))
+    reply = lond.ask(command.name + b":" + b":".join(fields), encrypted=True)
+    assert b"\n" not in reply
+    assert not reply.startswith(b"error: 70")
+    outside(lond)

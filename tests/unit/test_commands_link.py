@@ -1,0 +1,66 @@
+"""Every reply of the commands about the link and the host."""
+
+import configparser
+from pathlib import Path
+
+import pytest
+
+from lond.commands.link import OWN_VERSION
+from tests.helpers.dispatching import Lond, make_site
+
+
+@pytest.fixture
+def lond(tmp_path):
+    with Lond(make_site(tmp_path, lonLoadLim="4.0", lonUserLoadLim=40)) as lond:
+        yield lond
+
+
+def test_ping_and_pong(lond):
+    assert lond.ask("ping") == b"msul1"
+    assert lond.ask("ping:") == b"msul1"
+    assert lond.ask("pong") == b"msul1:msua1"
+    assert lond.services.pinged == ["msua1"]
+
+
+def test_load_and_userload(lond):
+    assert lond.ask("load") == b"12.5"
+    assert lond.ask("userload") == b"7.50"
+
+
+def test_userload_is_off_by_default(tmp_path):
+    with Lond(make_site(tmp_path)) as lond:
+        assert lond.ask("userload") == b"0.00"
+
+
+def test_version_is_told_and_remembered(lond):
+    assert lond.ask("version:1.2:x\xff") == b"version:" + OWN_VERSION
+    assert lond.session.version.startswith("1.2:x")
+    assert lond.ask("version") == b"version:" + OWN_VERSION
+
+
+def test_own_version_is_the_package_s():
+    setup = configparser.ConfigParser()
+    setup.read(Path(__file__).parents[2] / "setup.cfg")
+    assert OWN_VERSION.decode() == f"{setup['metadata']['name']}-{setup['metadata']['version']}"
+
+
+@pytest.mark.parametrize("host", [b"msua1", b"unknown", b"", b"\xff", b"MSUL1"])
+def test_sethost_to_a_host_that_we_are_not(lond, host):
+    assert lond.ask(b"sethost:" + host) == b"unable_to_set"
+
+
+def test_sethost_to_ourselves(lond):
+    assert lond.ask("sethost:msul1") == b"ok"
+
+
+def test_home_is_where_the_passwd_file_is(lond):
+    assert lond.ask("home:msu:smith") == b"not_found"
+    (lond.storage.user_directory(b"msu", b"smith") / "passwd").write_text("internal:x\n")
+    assert lond.ask("home:msu:smith") == b"found"
+    assert lond.ask("home:msu:nobody") == b"not_found"
+    assert lond.ask("home:hub:smith") == b"not_found"
+
+
+@pytest.mark.parametrize("word", ["init", "ekey", "exit", "quit", "", "PING", "pingg", "\xff"])
+def test_what_is_not_the_dispatchers_is_unknown(lond, word):
+    assert lond.ask(word) == b"unknown_cmd"
