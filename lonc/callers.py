@@ -1,0 +1,277 @@
+"""The UNIX socket side of a lonc child: callers, their requests, their replies in order.
+
+The socket file exists exactly while the link is up. It is bound under a hidden name and renamed into place, which is
+also how a fresh child takes the path over from the one before it; only a path that is still ours is unlinked.
+
+Everything that a caller wrote is read at once, everything that is ready for a caller is written at once at the end of
+the turn. A caller whose requests don't fit the window is not read any further (it feels that as back-pressure); one
+that does not read its replies is disconnected when `max_unread` bytes wait for it. When a child drains, it answers
+everything it has read and closes; what it has not read, the kernel tells the caller by ECONNRESET.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from common.config import Config
+from common.loop import READ, WRITE, Loop
+from common.protocol import Lines
+
+RECEIVE_BYTES = 65536
+BACKLOG = 1024
+CON_LOST = b"con_lost"
+TOO_LONG = b"error: request too long"
+
+
+class CallerRequest:
+    """One request line of one caller."""
+
+    __slots__ = ("caller", "command", "deadline", "encrypt", "reply", "size")
+
+    def __init__(self, caller: Caller, command: bytes, encrypt: bool, deadline: float) -> None:
+        self.caller = caller
+        self.command = command
+        self.encrypt = encrypt
+        self.deadline = deadline
+        self.size = len(command)
+        self.reply: bytes | None = None
+
+    def answered(self, reply: bytes) -> None:
+        """Take the reply, unless the caller has got one already (its time was over)."""
+        if self.reply is None:
+            self.reply = reply
+            self.caller.settle()
+
+    def failed(self) -> None:
+        """No reply in time, or the link is lost."""
+        self.answered(CON_LOST)
+
+
+class Caller:
+    """One connection to the UNIX socket."""
+
+    __slots__ = ("_lines", "_ready", "_socket", "_unsent", "callers", "closing", "dirty", "outstanding", "paused")
+
+    def __init__(self, callers: Callers, channel: socket.socket) -> None:
+        self.callers = callers
+        self.outstanding: deque[CallerRequest] = deque()
+        self.dirty = False
+        self.paused = False
+        self.closing = False  # to be closed as soon as everything is answered and written
+        self._socket = channel
+        self._lines = Lines(callers.config.max_request)
+        self._ready: list[bytes] = []
+        self._unsent = b""
+
+    def on_ready(self, mask: int) -> None:
+        """The connection is readable or writable."""
+        if mask & WRITE:
+            self._mark_dirty()
+        if mask & READ:
+            self._receive()
+
+    def _receive(self) -> None:
+        if self.paused or self.closing:
+            self.watch()  # it was left under watch in the hope that the caller would wait for its replies
+            return
+        try:
+            data = self._socket.recv(RECEIVE_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.close()
+            return
+        for line in self._lines.feed(data):
+            self.callers.on_line(self, line)
+        if self._lines.overflown:
+            self._refuse_line()
+
+    def _refuse_line(self) -> None:
+        request = CallerRequest(self, b"", False, 0.0)
+        self.outstanding.append(request)
+        self.closing = True
+        request.answered(TOO_LONG)
+
+    def settle(self) -> None:
+        """Pass on the replies whose turn it is."""
+        outstanding = self.outstanding
+        while outstanding and (reply := outstanding[0].reply) is not None:
+            outstanding.popleft()
+            self._ready.append(reply)
+        self._mark_dirty()
+
+    def _mark_dirty(self) -> None:
+        if not self.dirty:
+            self.dirty = True
+            self.callers.dirty.append(self)
+
+    def flush(self) -> None:
+        """Write what is ready, with one send; at the end of the turn."""
+        self.dirty = False
+        if self._socket.fileno() < 0:
+            return
+        data = self._unsent
+        if self._ready:
+            self._ready.append(b"")
+            data += b"\n".join(self._ready)
+            self._ready.clear()
+        try:
+            sent = self._socket.send(data) if data else 0
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.close()
+            return
+        self._keep(data, sent)
+
+    def _keep(self, data: bytes, sent: int) -> None:
+        had_rest = bool(self._unsent)
+        self._unsent = data[sent:] if sent < len(data) else b""
+        if len(self._unsent) > self.callers.config.max_unread:
+            self.close()
+        elif bool(self._unsent) != had_rest:
+            self.watch()
+        elif self.closing and not self.outstanding and not self._unsent:
+            self.close()
+
+    def watch(self) -> None:
+        """Watch the connection for what is of interest now."""
+        if self._socket.fileno() < 0:
+            return
+        if self.closing and not self.outstanding and not self._unsent and not self._ready:
+            self.close()
+            return
+        read = 0 if self.paused or self.closing else READ
+        events = read | (WRITE if self._unsent else 0)
+        loop = self.callers.loop
+        loop.forget(self._socket)
+        if events:
+            loop.watch(self._socket, events, self.on_ready)
+
+    def resume(self) -> None:
+        """Its requests are on their way: read on."""
+        if self.paused:
+            self.paused = False
+            self.watch()
+
+    def drain(self) -> None:
+        """Read nothing more; close when everything is answered."""
+        self.closing = True
+        self.watch()
+
+    def close(self) -> None:
+        """Close the connection; replies that still come for it are dropped."""
+        if self._socket.fileno() >= 0:
+            self.callers.loop.forget(self._socket)
+            self._socket.close()
+            self.callers.remove(self)
+
+
+class Callers:
+    """The listening socket of one host and all its callers.
+
+    :param path: lonSockDir/HOST.
+    :param on_line: (caller, request line) for each line that arrives; appends to ``caller.outstanding``.
+    """
+
+    def __init__(self, loop: Loop, config: Config, path: Path, on_line: Callable[[Caller, bytes], None]) -> None:
+        self.loop, self.config, self.on_line = loop, config, on_line
+        self.dirty: list[Caller] = []
+        self.accepted = 0
+        self._path = path
+        self._all: set[Caller] = set()
+        self._listener: socket.socket | None = None
+        self._identity = (0, 0)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def appear(self) -> None:
+        """Put the socket file in place: from now on there is a link."""
+        hidden = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        with suppress(FileNotFoundError):
+            hidden.unlink()  # of an earlier process with our number
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        listener.bind(str(hidden))
+        hidden.chmod(0o660)
+        listener.listen(BACKLOG)
+        status = hidden.stat()
+        self._identity = (status.st_dev, status.st_ino)
+        hidden.rename(self._path)
+        self._listener = listener
+        self.loop.watch(listener, READ, self._accept)
+
+    def disappear(self) -> None:
+        """Take the socket file away, unless another child has put its own there; accept nobody any more."""
+        if self._listener is None:
+            return
+        with suppress(FileNotFoundError):
+            status = self._path.stat()
+            if (status.st_dev, status.st_ino) == self._identity:
+                self._path.unlink()
+        self.loop.forget(self._listener)
+        self._listener.close()
+        self._listener = None
+
+    def _accept(self, _mask: int) -> None:
+        assert self._listener is not None
+        while len(self._all) < self.config.max_callers:
+            try:
+                channel, _ = self._listener.accept()
+            except OSError:  # nobody left, or no descriptor free: the turn after the next close tries again
+                return
+            channel.setblocking(False)
+            caller = Caller(self, channel)
+            self._all.add(caller)
+            self.accepted += 1
+            self.loop.watch(channel, READ, caller.on_ready)
+        self.loop.forget(self._listener)
+
+    def remove(self, caller: Caller) -> None:
+        """A caller is gone; another one may come."""
+        self._all.discard(caller)
+        if self._listener is not None and len(self._all) == self.config.max_callers - 1:
+            self.loop.forget(self._listener)
+            self.loop.watch(self._listener, READ, self._accept)
+
+    def flush(self) -> None:
+        """Write every caller's replies; at the end of the turn."""
+        while self.dirty:
+            batch, self.dirty = self.dirty, []
+            for caller in batch:
+                caller.flush()
+
+    def expire(self, now: float) -> None:
+        """Answer the requests whose time is over."""
+        for caller in list(self._all):
+            for request in list(caller.outstanding):
+                if request.reply is None and request.deadline <= now:
+                    request.failed()
+
+    def give_up(self) -> None:
+        """The link is lost: answer every caller, and close."""
+        for caller in list(self._all):
+            for request in list(caller.outstanding):
+                request.failed()
+            caller.closing = True
+        self.flush()
+        for caller in list(self._all):
+            caller.close()
+
+    def drain(self) -> None:
+        """Accept and read nothing more."""
+        self.disappear()
+        for caller in list(self._all):
+            caller.drain()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a caller still waits for a reply."""
+        return any(caller.outstanding or caller.dirty for caller in self._all)

@@ -1,0 +1,242 @@
+"""A lonc child: one peer, from its fork to its end.
+
+It waits out the delay its parent gave it, connects, exchanges keys, sends the delayed messages, then puts the socket
+file in place and serves callers. When the link breaks it answers every caller and dies; there is no reconnect code.
+TERM makes it drain: accept nobody, answer what is under way, exit 0.
+
+To its parent it says ``serving`` and ``lost``. Logs: link up, link lost with the reason, one status line on USR1.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import time
+from collections import deque
+
+from common.config import Config
+from common.loop import Loop
+from common.permlog import PermLog
+from common.population import Birth
+from common.scoreboard import Slot
+from common.site import Site, bind_address
+from common.title import set_title
+from lonc.callers import Caller, CallerRequest, Callers
+from lonc.delivery import CriticalRequest, Delivery
+from lonc.link import Link
+
+log = logging.getLogger(__name__)
+
+EXIT_LINK_LOST = 69
+TICK = 1.0  # seconds between looks at time limits, liveness and the FIFO
+LEASE_TICK = 0.02  # seconds between tries to take the lease of a child that drains
+CRITICAL, ENCRYPT = b"critical:", b"encrypt:"
+BAD_ID = b"error: a critical message begins with critical:ID: where ID has 32 hex digits"
+_ID = re.compile(rb"[0-9A-Fa-f]{32}")
+
+
+class Child:
+    """See the module.
+
+    :param delay: seconds to wait before connecting.
+    :param why: the reason of the last failure, for the title while waiting.
+    :param takes_over: an older child of this host still serves; its callers move to us as soon as our link is up.
+    """
+
+    def __init__(self, site: Site, host: str, birth: Birth, delay: float, why: str, takes_over: bool) -> None:
+        self.config: Config = site.config
+        self.host = host
+        self.loop = Loop()
+        self._birth, self._delay, self._why, self._takes_over = birth, delay, why, takes_over
+        self._slot = Slot(os.getpid(), birth.generation, host=host, started=time.time())
+        self._exit_code = 0
+        self._draining = False
+        self._delivery_first = True
+        self._up_since = 0.0
+        self._waiting: deque[CallerRequest] = deque()  # they did not fit the link's window yet
+        self.link = Link(
+            self.loop, site.config, site.own.id, site.table[host], site.table.options(host), bind_address(site),
+            self._on_up, self._on_lost,
+        )  # fmt: skip
+        self.callers = Callers(self.loop, site.config, site.config.sock_dir / host, self.on_line)
+        self.delivery = Delivery(
+            host, site.config, self.link, PermLog(site.config.daemons_dir / "logs/lonnet.perm.log")
+        )
+
+    def live(self) -> int:
+        """Run until the link is lost or the parent wants us no more; the exit code."""
+        self.loop.on_signal(signal.SIGTERM, self._drain)
+        self.loop.on_signal(signal.SIGINT, lambda: None)  # Ctrl-C reaches the whole group; the parent will say TERM
+        self.loop.on_signal(signal.SIGHUP, lambda: None)
+        self.loop.on_signal(signal.SIGUSR1, self._on_usr1)
+        self.loop.on_signal(signal.SIGUSR2, lambda: None)
+        self._birth.lifeline.watch(self.loop, lambda _message: None, self._on_orphaned)
+        self.loop.at_end_of_turn(self._end_of_turn)
+        self._wait()
+        self.loop.run()
+        self.delivery.close()
+        return self._exit_code
+
+    def _wait(self) -> None:
+        self._slot.next_try = time.time() + self._delay
+        self._set_state("waiting")
+        self._wait_timer = self.loop.call_later(self._delay, self._connect)
+
+    def _connect(self) -> None:
+        self._wait_timer.cancel()
+        self._slot.next_try = 0.0
+        self._set_state("connecting")
+        self.link.connect()
+
+    def _on_up(self) -> None:
+        self._up_since = self.loop.clock()
+        self.loop.every(TICK, self._tick)
+        self._set_state("delivering")
+        if self._takes_over:
+            self._serve()
+        self._take_lease()
+
+    def _take_lease(self) -> None:
+        if self.delivery.lease.try_take():
+            self.delivery.start()
+        else:
+            self.loop.call_later(LEASE_TICK, self._take_lease)
+
+    def _serve(self) -> None:
+        self.callers.appear()
+        self._set_state("up")
+        log.info("link to %s is up", self.host)
+        self._birth.lifeline.tell(b"serving")
+
+    def on_line(self, caller: Caller, line: bytes) -> None:
+        """A caller's request line: ``[critical:ID:][encrypt:]COMMAND``."""
+        if line.startswith(CRITICAL):
+            self._on_critical(caller, line)
+            return
+        encrypt = line.startswith(ENCRYPT)
+        command = line[len(ENCRYPT) :] if encrypt else line
+        request = CallerRequest(caller, command, encrypt, self.loop.clock() + self.config.request_timeout)
+        caller.outstanding.append(request)
+        if self.link.room and not self._waiting and not self.delivery.wants_room:
+            self.link.submit(request)
+        else:
+            self._waiting.append(request)
+            caller.paused = True
+
+    def _on_critical(self, caller: Caller, line: bytes) -> None:
+        _, id, command = line.split(b":", 2) if line.count(b":") > 1 else (b"", b"", b"")
+        deadline = self.loop.clock() + self.config.critical_timeout
+        request = CriticalRequest(caller, self.delivery, id.decode("ascii", "replace").lower(), command, deadline)
+        caller.outstanding.append(request)
+        if _ID.fullmatch(id) and command:
+            self.delivery.accept(request)
+        else:
+            request.answered(BAD_ID)
+
+    def _end_of_turn(self) -> None:
+        self.delivery.record()
+        if self.link.up:
+            self._submit()
+            self.link.flush()
+            if self._slot.state == "delivering" and self.delivery.lease.held and self.delivery.caught_up:
+                self._serve()
+        self.callers.flush()
+        if self._draining and not self.callers.busy and self.delivery.idle:
+            self.loop.stop()
+
+    def _submit(self) -> None:
+        # On a link with room for one, critical messages and requests take turns; else both fit.
+        self._delivery_first = not self._delivery_first
+        if self._delivery_first:
+            self.delivery.send()
+            self._submit_waiting()
+        else:
+            self._submit_waiting()
+            self.delivery.send()
+
+    def _submit_waiting(self) -> None:
+        waiting = self._waiting
+        while waiting and self.link.room:
+            request = waiting.popleft()
+            if request.reply is None:  # not answered con_lost meanwhile
+                self.link.submit(request)
+            if not waiting or waiting[0].caller is not request.caller:
+                request.caller.resume()
+
+    def _tick(self) -> None:
+        now = self.loop.clock()
+        self.callers.expire(now)
+        self._slot.delayed, self._slot.oldest_delayed = self.delivery.look()
+        self._publish()
+        self.link.check_alive()
+
+    def _on_lost(self, reason: str, by_peer: bool) -> None:
+        stood = self.loop.clock() - self._up_since if self._up_since else 0.0
+        if self._up_since:
+            log.warning("link to %s is lost after %.0f s: %s", self.host, stood, reason)
+        elif reason != self._why:  # one line per reason, not one per try
+            log.warning("no link to %s: %s", self.host, reason)
+        self.callers.disappear()
+        self.delivery.on_link_lost(reason, by_peer)
+        self.callers.give_up()
+        self._birth.lifeline.tell(b"lost %d %s" % (stood, reason.encode("utf-8", "replace")))
+        self._exit_code = EXIT_LINK_LOST
+        self.loop.stop()
+
+    def _on_orphaned(self) -> None:
+        self.callers.disappear()
+        self.delivery.on_link_lost("our parent ended", False)
+        self.callers.give_up()
+        self._exit_code = EXIT_LINK_LOST
+        self.loop.stop()
+
+    def _drain(self) -> None:
+        self._draining = True
+        self.loop.call_later(self.config.grace * 0.9, self._cut_short)
+        self.callers.drain()
+        self.delivery.drain()
+        self._set_state("draining")
+
+    def _cut_short(self) -> None:
+        self.delivery.on_link_lost("this child had to end", False)
+        self.callers.give_up()
+        self.loop.stop()
+
+    def _on_usr1(self) -> None:
+        log.info("%s", self._status())
+        if self._slot.state == "waiting":
+            self._connect()
+
+    def _set_state(self, state: str) -> None:
+        self._slot.state, self._slot.since = state, time.time()
+        self._publish()
+
+    def _publish(self) -> None:
+        slot = self._slot
+        slot.heartbeat = time.monotonic()
+        slot.requests, slot.replies = self.link.replies + len(self.link.pending), self.link.replies
+        slot.connections, slot.outstanding, slot.waiting = len(self.callers), len(self.link.pending), len(self._waiting)
+        slot.text = self._why
+        self._birth.board.write(self._birth.slot, slot)
+        set_title(f"lonc: {self._status()}")
+
+    def _status(self) -> str:
+        slot = self._slot
+        if slot.state == "waiting":
+            seconds = max(0.0, slot.next_try - time.time())
+            return f"{self.host} down ({self._why or 'not tried yet'}), next try in {seconds:.0f}s"
+        if slot.state != "up":
+            return f"{self.host} {slot.state} q={slot.delayed}"
+        return f"{self.host} up {_duration(self.loop.clock() - self._up_since)} q={slot.delayed}"
+
+
+def _duration(seconds: float) -> str:
+    minutes = int(seconds // 60)
+    return f"{minutes // 1440}d {minutes // 60 % 24:02d}:{minutes % 60:02d}"
+
+
+def live(site: Site, host: str, birth: Birth, delay: float, why: str, takes_over: bool) -> int:
+    """The life of a lonc child; its exit code."""
+    return Child(site, host, birth, delay, why, takes_over).live()

@@ -1,0 +1,297 @@
+"""Critical messages: from the caller into the FIFO, over the link in order, and the outcome back into the FIFO.
+
+One commit per turn of the loop carries all messages that arrived and all outcomes that came back in it. A message
+is sent only after that commit, and its caller is answered only after its outcome was recorded. Nothing overtakes:
+messages are sent by seq, and only while this child holds the host's lease.
+
+After the link came up messages are sent one by one at first, then twice as many at a time for as long as replies come.
+So when a message kills its receiver, it is soon found alone on the link; after `max_deliveries` such deaths it is
+held and the rest goes on. What the other side refuses becomes failed if its caller has gone away; a caller that still
+waits gets the refusal and decides itself.
+
+Logs: delayed, sent later, failed, held; the same to the perm log.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+
+from common.config import Config
+from common.delayed import DONE, FAILED, HELD, WAITING, Fifo, Lease, Message, Outcome, Row
+from common.errors import SpoolError
+from common.permlog import Event, PermLog
+from lonc.callers import Caller, CallerRequest
+from lonc.link import Link
+
+log = logging.getLogger(__name__)
+
+CON_DELAYED, CON_FAILED = b"con_delayed", b"con_failed"
+PAGE = 1024  # rows in memory at most, however long the FIFO is
+RETRY_MARKS = 1.0  # seconds between tries to record outcomes while the disk refuses them
+REFUSALS = (b"refused", b"rejected", b"unknown_cmd", b"error:")
+ENCRYPT = b"encrypt:"
+
+
+class CriticalRequest(CallerRequest):
+    """A critical message that a caller of this child brought."""
+
+    __slots__ = ("_delivery", "id")
+
+    def __init__(self, caller: Caller, delivery: Delivery, id: str, command: bytes, deadline: float) -> None:
+        super().__init__(caller, command, False, deadline)
+        self.id = id
+        self._delivery = delivery
+
+    def failed(self) -> None:
+        """No reply in time, or the link is lost: the message stays in the FIFO."""
+        if self.reply is None:
+            self._delivery.log_delayed(self.command)
+            self.answered(CON_DELAYED)
+
+
+class Delivery:
+    """The critical messages of one host, as long as one child lives."""
+
+    def __init__(self, host: str, config: Config, link: Link, perm_log: PermLog) -> None:
+        self.lease = Lease(config.delayed_dir, host)
+        self._host, self._config, self._link, self._perm_log = host, config, link, perm_log
+        self._fifo: Fifo | None = None
+        self._version = -1
+        self._arrived: list[CriticalRequest] = []
+        self._outcomes: list[tuple[Row, bytes]] = []
+        self._unmarked: list[Outcome] = []  # outcomes that the disk refused; tried again
+        self._mark_again_at = 0.0
+        self._callers: dict[str, list[CriticalRequest]] = {}
+        self._to_send: deque[Row] = deque()
+        self._in_flight: deque[Row] = deque()
+        self._loaded = 0  # every waiting message up to this seq is in memory
+        self._behind = True  # there may be more in the FIFO
+        self._backlog_end = 0
+        self._limit = 1
+        self._draining = False
+        self._trouble = ""
+
+    def accept(self, request: CriticalRequest) -> None:
+        """A critical message arrived; it is recorded at the end of the turn."""
+        self._arrived.append(request)
+
+    def start(self) -> None:
+        """The link is up and the lease is ours: begin to send what waits."""
+        try:
+            if self._open_if_there():
+                self._backlog_end = self._require().last_seq()
+                self._answer_done_meanwhile()
+        except SpoolError as error:
+            self._complain(error)
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether everything that waited when the link came up has been answered."""
+        oldest = self._in_flight or self._to_send
+        return not self._behind and not self._outcomes and not (oldest and oldest[0].seq <= self._backlog_end)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is in flight and no caller of ours waits."""
+        return not (self._in_flight or self._outcomes or self._arrived or self._callers)
+
+    @property
+    def wants_room(self) -> bool:
+        """Whether a message waits for its turn on the link."""
+        return bool(self._to_send) and len(self._in_flight) < self._limit
+
+    def record(self) -> None:
+        """Record what the turn brought, and answer; to be called at the end of every turn, before :meth:`send`."""
+        if self._arrived or self._outcomes or (self._unmarked and self._link.loop.clock() >= self._mark_again_at):
+            self._commit()
+        if self._behind and self.lease.held and self._link.up:
+            self._load()
+
+    def _commit(self) -> None:
+        arrived, self._arrived = self._arrived, []
+        outcomes, self._outcomes = self._outcomes, []
+        marks = self._unmarked + [Outcome(row.seq, self._state_for(row, reply), reply) for row, reply in outcomes]
+        try:
+            rows = self._require().commit([Message(request.id, request.command) for request in arrived], marks)
+            self._unmarked, self._trouble = [], ""
+        except SpoolError as error:
+            self._complain(error)
+            self._unmarked, rows = marks, []
+            self._mark_again_at = self._link.loop.clock() + RETRY_MARKS
+        for row, reply in outcomes:  # what the other side answered is true, whether it could be recorded or not
+            self._tell_callers(row, reply)
+        if rows:
+            self._take_rows(arrived, rows)
+        else:
+            self._refuse(arrived)
+
+    def _state_for(self, row: Row, reply: bytes) -> str:
+        return FAILED if reply.startswith(REFUSALS) and not self._waiting(row.id) else DONE
+
+    def _waiting(self, id: str) -> list[CriticalRequest]:
+        return [request for request in self._callers.get(id, ()) if request.reply is None]
+
+    def _refuse(self, arrived: list[CriticalRequest]) -> None:
+        for request in arrived:
+            self._perm_log.write(Event.FAILED, self._host, request.command)
+            request.answered(CON_FAILED)
+
+    def _complain(self, error: SpoolError) -> None:
+        if str(error) != self._trouble:  # one line per trouble, not one per message
+            self._trouble = str(error)
+            log.error("critical messages to %s can't be recorded: %s", self._host, error)
+
+    def _tell_callers(self, row: Row, reply: bytes) -> None:
+        waiting = self._waiting(row.id)
+        self._callers.pop(row.id, None)
+        for request in waiting:
+            request.answered(reply)
+        if not waiting:
+            self._log_sent_later(row, reply)
+
+    def _log_sent_later(self, row: Row, reply: bytes) -> None:
+        if reply.startswith(REFUSALS):
+            log.error(
+                "delayed message %s was refused (%s) and is kept as failed", row.id, reply.decode("ascii", "replace")
+            )
+        else:
+            self._perm_log.write(Event.SENT, self._host, row.command)
+
+    def log_delayed(self, command: bytes) -> None:
+        """A caller is told that its message is delayed."""
+        self._perm_log.write(Event.DELAYED, self._host, command)
+
+    def _take_rows(self, arrived: list[CriticalRequest], rows: list[Row]) -> None:
+        for request, row in zip(arrived, rows, strict=True):
+            self._attach(request, row)
+        consecutive = rows[0].seq == self._loaded + 1 and rows[-1].seq == self._loaded + len(rows)
+        if not self._behind and consecutive and len(self._to_send) + len(rows) <= PAGE:
+            self._to_send.extend(rows)
+            self._loaded = rows[-1].seq
+        else:
+            self._behind = True
+
+    def _attach(self, request: CriticalRequest, row: Row) -> None:
+        if row.state == WAITING:
+            self._callers.setdefault(row.id, []).append(request)
+        else:
+            request.answered(CON_DELAYED if row.reply is None else row.reply)
+
+    def _load(self) -> None:
+        room = PAGE - len(self._to_send)
+        if room < PAGE // 2:
+            return
+        try:
+            if self._open_if_there():
+                self._load_page(self._require(), room)
+        except SpoolError as error:
+            self._complain(error)
+            self._behind, self._version = False, -1  # the next look tries again
+
+    def _load_page(self, fifo: Fifo, room: int) -> None:
+        last = fifo.last_seq()  # before the query: what comes in between is found by the next one
+        rows = fifo.waiting(self._loaded, room)
+        self._to_send.extend(rows)
+        if len(rows) == room:
+            self._loaded = rows[-1].seq
+        else:
+            self._loaded = max(last, rows[-1].seq if rows else 0)
+            self._behind = False
+
+    def send(self) -> None:
+        """Send what may be sent now."""
+        link = self._link
+        if not self.lease.held or not link.up or (self._draining and not self._callers):
+            return
+        while self._to_send and len(self._in_flight) < self._limit and link.room:
+            row = self._to_send.popleft()
+            self._in_flight.append(row)
+            link.submit(_OnLink(self, row))
+
+    def on_reply(self, row: Row, reply: bytes) -> None:
+        """The other side has executed (or refused) the message."""
+        self._in_flight.popleft()  # replies come in the order of sending
+        self._outcomes.append((row, reply))
+        self._limit = min(self._limit * 2, self._config.window)
+
+    def on_link_lost(self, reason: str, by_peer: bool) -> None:
+        """Record what is left, and count the death against the message that was alone on the link."""
+        if self._arrived or self._outcomes:
+            self._commit()
+        if by_peer and len(self._in_flight) == 1:
+            self._blame(self._in_flight[0], reason)
+
+    def _blame(self, row: Row, reason: str) -> None:
+        try:
+            now = self._require().record_attempt(row.seq, reason, self._config.max_deliveries)
+        except SpoolError as error:
+            self._complain(error)
+            return
+        if now and now.state == HELD:
+            log.critical("message %s is held: the link ended %d times under it", row.id, now.attempts)
+
+    def drain(self) -> None:
+        """Send only what callers of this child wait for and what stands before it; the rest is the heir's."""
+        self._draining = True
+
+    def look(self) -> tuple[int, float]:
+        """Find what others (lonnet) have put into the FIFO, forget what is long done; about every second.
+
+        :returns: how many messages wait, and since when (UNIX time) the oldest does, or 0.
+        """
+        try:
+            if not self._open_if_there():
+                return 0, 0.0
+            fifo = self._require()
+            if (version := fifo.data_version()) != self._version:
+                self._version, self._behind = version, True
+            if self.lease.held:
+                fifo.purge(self._config.keep_done)
+            return fifo.waiting_count(), fifo.oldest() or 0.0
+        except SpoolError as error:
+            self._complain(error)
+            return 0, 0.0
+
+    def _answer_done_meanwhile(self) -> None:
+        """The child before us may have sent messages that our callers brought."""
+        for id, requests in list(self._callers.items()):
+            row = self._require().find(id)
+            if row and row.state != WAITING:
+                del self._callers[id]
+                for request in requests:
+                    request.answered(CON_DELAYED if row.reply is None else row.reply)
+
+    def _open_if_there(self) -> bool:
+        # A host without critical messages costs no database connection.
+        if self._fifo is None and not (self._config.delayed_dir / f"{self._host}.db").exists():
+            self._behind = False
+            return False
+        self._require()
+        return True
+
+    def _require(self) -> Fifo:
+        if self._fifo is None:
+            self._fifo = Fifo(self._config.delayed_dir, self._host, set_aside=self.lease.held)
+        return self._fifo
+
+    def close(self) -> None:
+        """Close the FIFO, then give back the lease."""
+        if self._fifo is not None:
+            self._fifo.close()
+        self.lease.close()
+
+
+class _OnLink:
+    """A message that was sent and waits for its reply."""
+
+    __slots__ = ("_delivery", "_row", "command", "encrypt", "size")
+
+    def __init__(self, delivery: Delivery, row: Row) -> None:
+        self._delivery, self._row = delivery, row
+        self.encrypt = row.command.startswith(ENCRYPT)
+        self.command = row.command.removeprefix(ENCRYPT)
+        self.size = 0
+
+    def answered(self, reply: bytes) -> None:
+        self._delivery.on_reply(self._row, reply)

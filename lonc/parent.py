@@ -1,0 +1,164 @@
+"""The parent of lonc: one child per host of hosts.tab, and the policy of trying again.
+
+A child that ended is replaced at once; the fresh one waits out the delay that :mod:`lonc.retry` chose, under a title
+that says so. USR1 ends all waiting. After a reload only the hosts whose entry has changed get fresh children, or all
+of them if a setting has; a fresh child brings its link up and takes the socket over before the old one is asked to go.
+
+Logs: hosts given up (critical, once), hosts added and removed, children that ended unexpectedly.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from common.daemon import main as daemon_main
+from common.notify import Notifier
+from common.parent import RESTART_ONLY, Parent
+from common.pidfile import PidFile
+from common.population import Birth, Member, Phase
+from common.site import Site
+from lonc import child
+from lonc.retry import Retry
+
+log = logging.getLogger(__name__)
+
+SERVING = "serving"
+CRASH_PAUSE = 1.0  # seconds before a child is replaced that ended without saying why
+SPARE_SLOTS = 256  # more hosts that may join by HUP before lonc has to be restarted
+
+
+@dataclass(slots=True)
+class Peer:
+    """What the parent knows of one host."""
+
+    retry: Retry
+    delay: float = 0.0
+    why: str = ""
+    not_before: float = 0.0
+    outdated: set[int] = field(default_factory=set)  # generations to be replaced since a reload
+
+
+class LoncParent(Parent):
+    """See the module."""
+
+    def __init__(self, site: Site, conf: Path, pid_file: PidFile, notifier: Notifier) -> None:
+        self.peers: dict[str, Peer] = {}
+        super().__init__("lonc", site, conf, 2 * len(site.table.hosts) + SPARE_SLOTS, pid_file, notifier)
+        self._remove_stale_sockets()
+
+    def _remove_stale_sockets(self) -> None:
+        # The pid file is locked: whatever socket lies here belonged to a lonc that was killed.
+        for path in self.site.config.sock_dir.iterdir():
+            if path.is_socket():
+                path.unlink()
+
+    def balance(self) -> None:
+        """One serving child per host, and at most one more that is about to take over."""
+        for host in self.site.table.hosts:
+            self._balance_host(host, self.peers.setdefault(host, self._new_peer()))
+        for host in [host for host in self.peers if host not in self.site.table]:
+            self._dismiss(host)
+
+    def _new_peer(self) -> Peer:
+        config = self.site.config
+        return Peer(Retry(config.retry_first, config.retry_max, config.stable_after, config.max_attempts))
+
+    def _balance_host(self, host: str, peer: Peer) -> None:
+        members = list(self.population.of(host))
+        current = [m for m in members if m.generation not in peer.outdated]
+        if not current and self.loop.clock() >= peer.not_before:
+            self._start(host, peer, takes_over=any(m.note == SERVING for m in members))
+        for member in members:
+            superseded = any(m.note == SERVING for m in current) or member.note != SERVING
+            if member.generation in peer.outdated and superseded:
+                self.population.stop(member)
+
+    def _start(self, host: str, peer: Peer, takes_over: bool) -> None:
+        site, delay, why = self.site, peer.delay, peer.why
+
+        def live(birth: Birth) -> int:
+            return child.live(site, host, birth, delay, why, takes_over)
+
+        if self.population.start(host, live) is not None:
+            peer.delay = 0.0
+
+    def _dismiss(self, host: str) -> None:
+        for member in self.population.of(host):
+            self.population.stop(member)
+        log.info("host %s is no longer in hosts.tab; its link is closed", host)
+        del self.peers[host]
+
+    def on_message(self, member: Member, message: bytes, descriptors: list[int]) -> None:  # noqa: ARG002 - lond's need
+        """``serving``, or ``lost STOOD REASON``."""
+        word, _, rest = message.decode("utf-8", "replace").partition(" ")
+        if word == "serving":
+            member.note = SERVING
+        elif word == "lost" and (peer := self.peers.get(member.key)):
+            stood, _, reason = rest.partition(" ")
+            self._on_lost(member, peer, float(stood), reason)
+
+    def _on_lost(self, member: Member, peer: Peer, stood: float, reason: str) -> None:
+        member.note = "lost"
+        was_given_up = peer.retry.given_up
+        peer.delay, peer.why = peer.retry.failed(stood), reason
+        if peer.retry.given_up and not was_given_up:
+            log.critical("host %s is given up after %d failures: %s", member.key, peer.retry.failures, reason)
+
+    def on_end(self, member: Member, code: int) -> None:
+        """Note how a child ended; :meth:`balance` does the rest."""
+        peer = self.peers.get(member.key)
+        if peer is None or member.phase is not Phase.ALIVE:
+            return
+        peer.outdated.discard(member.generation)
+        if member.note != "lost":
+            log.error("child %d of %s ended unexpectedly with %d", member.pid, member.key, code)
+            self._remove_socket_of_dead(member.key)
+            peer.delay, peer.why = peer.retry.failed(self.loop.clock() - member.started), f"its child ended with {code}"
+            if peer.retry.failures > 1:
+                self._pause(peer)
+
+    def _pause(self, peer: Peer) -> None:
+        # A child that dies before it could wait must not become a storm of forks.
+        peer.not_before = self.loop.clock() + CRASH_PAUSE
+        self.loop.call_later(CRASH_PAUSE, lambda: None)
+
+    def _remove_socket_of_dead(self, host: str) -> None:
+        # A killed child could not do it itself; if another one of this host lives, the path may be its.
+        if not any(self.population.of(host)):
+            (self.site.config.sock_dir / host).unlink(missing_ok=True)
+
+    def on_usr1(self) -> None:
+        """Try every lost link again now."""
+        for peer in self.peers.values():
+            peer.retry.reset()
+            peer.delay = peer.not_before = 0.0
+        log.info("%s", self.status())
+        self.population.signal(signal.SIGUSR1)
+
+    def on_reloaded(self, old: Site, changed: frozenset[str]) -> None:
+        """Mark the children whose settings or host have changed."""
+        table = self.site.table
+        everyone = bool(changed - RESTART_ONLY) or old.own != self.site.own
+        for host, peer in self.peers.items():
+            if host in table and (
+                everyone or table[host] != old.table[host] or table.options(host) != old.table.options(host)
+            ):
+                peer.retry = self._new_peer().retry
+                peer.outdated |= {m.generation for m in self.population.of(host)}
+        for host in set(table.hosts) - set(old.table.hosts):
+            log.info("host %s is new in hosts.tab", host)
+
+    def status(self) -> str:
+        """How many links are up."""
+        serving = {m.key for m in self.population.alive() if m.note == SERVING}
+        return f"{len(serving)} of {len(self.site.table.hosts)} links up"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command ``lonc``; its exit code."""
+    make: Callable[[Site, Path, PidFile, Notifier], LoncParent] = LoncParent
+    return daemon_main("lonc", "The proxy daemon: persistent links to every host of the network.", make, argv)
