@@ -1,0 +1,315 @@
+"""The link as lond serves it: from the first byte of a peer to the last reply.
+
+All requests that were readable at once are executed before one commit, then all their replies leave with one send.
+A reply that is not ready yet (a password is being checked) holds back those behind it, for a classic link knows
+replies by their order alone; execution goes on meanwhile. A peer that does not read its replies is not read either.
+
+An open link can move to another process of this machine at a moment when nothing is under way: :meth:`Link.pack`
+gives what must travel beside the descriptor.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+from common.config import Config
+from common.crypto import new_build_key, new_challenge
+from common.hosts_table import Host
+from common.loop import READ, WRITE, Loop
+from common.protocol import (
+    Accepted,
+    Departed,
+    Event,
+    Failed,
+    Greeted,
+    KeyBuilt,
+    LondConnection,
+    Refused,
+    Requests,
+    State,
+)
+from lond.dispatcher import Pending, Session
+
+RECEIVE_BYTES = 262144
+UNSENT_BYTES = 1048576  # replies a peer may leave unread before its requests wait
+BATCH = 1024  # requests executed before one commit, at most
+SMALL_BATCH = 16  # the same after a batch whose replies were large
+BYE = b"bye"
+
+KEEPALIVE = ((socket.TCP_KEEPIDLE, 10), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 4))
+USER_TIMEOUT_MS = 30_000  # unacknowledged bytes this old mean that the peer is gone
+
+Execute = Callable[[Sequence[tuple[bytes, bool]]], list[bytes | Pending]]
+
+
+class Owner(Protocol):
+    """Whoever serves links; it is told of every turn in a link's life."""
+
+    def on_open(self) -> None:
+        """The peer has answered the challenge."""
+
+    def on_refused(self, reason: str) -> None:
+        """The peer broke the rules, or was too slow; the link is closed."""
+
+    def on_closed(self) -> None:
+        """The link is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """What travels with the descriptor of an open link."""
+
+    host: str
+    build_key: str
+    unread: str
+    version: str
+
+    def encode(self) -> bytes:
+        """One message on a lifeline."""
+        return b"link " + json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def decode(cls, message: bytes) -> Packed:
+        """The reverse of :meth:`encode`."""
+        return cls(**json.loads(message.removeprefix(b"link ")))
+
+
+class Link:
+    """See the module.
+
+    :param peer: the host whose address the connection came from.
+    :param prepare: makes the function that executes requests, once the link is open.
+    :param packed: the state of a link that was open already in another process.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        config: Config,
+        own: str,
+        peer: Host,
+        channel: socket.socket,
+        owner: Owner,
+        prepare: Callable[[Session], Execute],
+        packed: Packed | None = None,
+    ) -> None:
+        self.peer = peer
+        self.requests = 0
+        self.session = Session(peer)
+        self._loop, self._config, self._owner, self._prepare = loop, config, owner, prepare
+        self._socket = channel
+        self._build_key = packed.build_key if packed else ""
+        self._execute: Execute | None = None
+        self._commands: deque[tuple[bytes, bool]] = deque()
+        self._replies: deque[bytes | Pending] = deque()
+        self._unsent = b""
+        self._batch = BATCH
+        self._closing = False
+        self._events = READ
+        self._protocol = self._resume(own, packed) if packed else self._begin(own)
+        self._configure()
+        loop.watch(channel, READ, self._on_ready)
+
+    def _begin(self, own: str) -> LondConnection:
+        self._loop.call_later(self._config.key_exchange_timeout, self._check_open)
+        return LondConnection(own, self.peer.id, self._config.max_request, new_challenge(), new_build_key)
+
+    def _resume(self, own: str, packed: Packed) -> LondConnection:
+        self.session.version = packed.version
+        protocol = LondConnection.resumed(
+            own, self.peer.id, self._config.max_request, new_build_key,
+            packed.build_key.encode("ascii"), packed.unread.encode("latin-1"),
+        )  # fmt: skip
+        self._execute = self._prepare(self.session)
+        self._take_cipher(protocol)
+        return protocol
+
+    def _configure(self) -> None:
+        self._socket.setblocking(False)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in KEEPALIVE:
+            self._socket.setsockopt(socket.IPPROTO_TCP, option, value)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+
+    def _check_open(self) -> None:
+        if self._execute is None and self._socket.fileno() >= 0:
+            self._end(f"no answer to the challenge within {self._config.key_exchange_timeout:.0f} s")
+
+    def _on_ready(self, mask: int) -> None:
+        if mask & WRITE:
+            self._write(b"")
+        if mask & READ and not self._closing:
+            self._receive()
+
+    def _receive(self) -> None:
+        try:
+            data = self._socket.recv(RECEIVE_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._end("" if self._execute else "it hung up before its answer to the challenge")
+            return
+        for event in self._protocol.receive(data):
+            self._handle(event)
+        self._work()
+
+    def _handle(self, event: Event) -> None:
+        if type(event) is Requests:
+            self._commands.extend(event.commands)
+        elif isinstance(event, Greeted):
+            self.session.version = event.version
+            self._write(self._protocol.outgoing())
+        elif isinstance(event, Accepted):
+            self._write(self._protocol.outgoing())
+            self._execute = self._prepare(self.session)
+            self._owner.on_open()
+        elif isinstance(event, KeyBuilt):
+            self._on_key(event)
+        elif isinstance(event, Departed):
+            self._finish(BYE)
+        elif isinstance(event, Refused):
+            self._write(self._protocol.outgoing())
+            self._end(event.reason)
+        elif isinstance(event, Failed):
+            self._on_failed(event)
+
+    def _on_key(self, event: KeyBuilt) -> None:
+        self._run_batches()  # what came before was executed under the old key
+        self._build_key = event.build_key.decode("ascii")
+        self._take_cipher(self._protocol)
+        self._replies.append(event.build_key)
+
+    def _take_cipher(self, protocol: LondConnection) -> None:
+        self.session.frame = protocol.cipher.frame if protocol.cipher else None
+
+    def _on_failed(self, event: Failed) -> None:
+        if self._execute is None:
+            self._end(str(event.error))
+            return
+        self._owner.on_refused(str(event.error))
+        self._finish(b"error: " + str(event.error).encode("ascii", "replace"))
+
+    def _finish(self, last_reply: bytes) -> None:
+        self._run_batches()
+        self._replies.append(last_reply)
+        self._closing = True
+
+    def _run_batches(self) -> None:
+        while self._commands:
+            self._run_batch()
+
+    def _run_batch(self) -> None:
+        assert self._execute is not None
+        commands = self._commands
+        batch = [commands.popleft() for _ in range(min(self._batch, len(commands)))]
+        replies = self._execute(batch)
+        self.requests += len(batch)
+        self._replies.extend(replies)
+        for reply in replies:
+            if not isinstance(reply, bytes):
+                reply.on_settled(self._on_settled)
+
+    def _on_settled(self, _reply: Pending) -> None:
+        self._loop.call_later(0, self._work)  # in a turn of its own, as it may be settled while a batch runs
+
+    def _work(self) -> None:
+        """Execute and reply for as long as the peer takes the replies."""
+        while self._socket.fileno() >= 0:
+            self._send_replies()
+            if not self._commands or len(self._unsent) > UNSENT_BYTES:
+                break
+            self._run_batch()
+        self._watch()
+
+    def _send_replies(self) -> None:
+        replies = self._replies
+        lines: list[bytes] = []
+        while replies:
+            head = replies[0]
+            line = head if isinstance(head, bytes) else head.reply
+            if line is None:
+                break
+            lines.append(line)
+            replies.popleft()
+        if lines:
+            lines.append(b"")
+            data = b"\n".join(lines)
+            self._batch = BATCH if len(data) < UNSENT_BYTES else SMALL_BATCH
+            self._write(data)
+        if self._closing and not self._replies and not self._commands and not self._unsent:
+            self._end("")
+
+    def _write(self, data: bytes) -> None:
+        data = self._unsent + data
+        try:
+            sent = self._socket.send(data) if data else 0
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._end("")
+            return
+        self._unsent = data[sent:]
+        if not self._unsent and (self._commands or self._closing):
+            self._loop.call_later(0, self._work)
+        self._watch()
+
+    def _watch(self) -> None:
+        """Watch the connection for what is of interest now."""
+        if self._socket.fileno() < 0:
+            return
+        full = self._closing or len(self._commands) >= BATCH
+        events = (0 if full else READ) | (WRITE if self._unsent else 0)
+        if events != self._events:
+            self._events = events
+            self._loop.forget(self._socket)
+            if events:
+                self._loop.watch(self._socket, events, self._on_ready)
+
+    def drain(self) -> None:
+        """Answer what has been read, then close."""
+        self._closing = True
+        self._loop.call_later(0, self._work)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way on the open link."""
+        return self._execute is not None and not (self._commands or self._replies or self._unsent or self._closing)
+
+    def pack(self) -> Packed:
+        """The state of the idle link; its descriptor is :meth:`fileno`. Nothing may be read afterwards."""
+        self._loop.forget(self._socket)
+        return Packed(
+            self.peer.id, self._build_key, self._protocol.unread.decode("latin-1"),
+            self.session.version,
+        )  # fmt: skip
+
+    def fileno(self) -> int:
+        """The connection's descriptor."""
+        return self._socket.fileno()
+
+    @property
+    def state(self) -> State:
+        """How far the link is."""
+        return self._protocol.state
+
+    def _end(self, reason: str) -> None:
+        if self._socket.fileno() < 0:
+            return
+        self.close()
+        if reason:
+            self._owner.on_refused(reason)
+        self._owner.on_closed()
+
+    def close(self) -> None:
+        """Close the connection; nothing is reported."""
+        if self._socket.fileno() >= 0:
+            self._loop.forget(self._socket)
+            self._socket.close()

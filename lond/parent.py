@@ -1,0 +1,203 @@
+"""The parent of lond: as many children as links, and two spares that wait for the next one.
+
+The children accept by themselves on the socket that the parent has bound. After a reload spares are replaced at once;
+a child that serves a link hands it, between two requests, to a fresh child, so that no peer notices; the links of
+hosts that are no longer in the table are closed. On every new link of another host the local lonc is woken (USR1):
+who can reach us can probably be reached.
+
+Logs: links opened and ended, refused connections (once per address, reason and interval), hosts with too many links.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+from collections import Counter
+from pathlib import Path
+
+from common.daemon import main as daemon_main
+from common.daemon import pid_path
+from common.errors import ConfigError
+from common.notify import Notifier
+from common.parent import Parent
+from common.pidfile import PidFile, signal_daemon
+from common.population import Birth, Member
+from common.site import Site, bind_address
+from lond.child import HAND_OVER, RETIRE, Child
+from lond.link import Packed
+from lond.refusals import Refusals
+from lond.services import prepare
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 1024
+SPARE, LINK = "spare", "link"  # why a child was born
+SURPLUS = 2  # spares beyond the wanted ones that may stay
+WAKE_PAUSE = 1.0  # seconds between two signals to lonc at least
+
+
+class LondParent(Parent):
+    """See the module."""
+
+    def __init__(self, site: Site, conf: Path, pid_file: PidFile, notifier: Notifier) -> None:
+        self._listener = _listen(site)
+        super().__init__("lond", site, conf, site.config.max_children + 1, pid_file, notifier)
+        self._refusals = Refusals(site.config.refusal_log_interval)
+        self._outdated: set[int] = set()  # generations from before the last reload
+        self._wake_at = 0.0
+        self._wake_wanted = False
+        self._full = False
+        self.loop.every(1.0, self._log_refusals)
+
+    def balance(self) -> None:
+        """Enough spares, not too many; no child from before the last reload; no host with too many links."""
+        fresh = [m for m in self._spares() if m.generation not in self._outdated]
+        for _ in range(self.site.config.spares - len(fresh)):
+            self._start_spare()
+        enough = len(fresh) >= self.site.config.spares
+        outdated = [m for m in self._spares() if m.generation in self._outdated]
+        for member in (outdated if enough else []) + fresh[self.site.config.spares + SURPLUS :]:
+            self._retire(member)
+        self._limit_links()
+
+    def _spares(self) -> list[Member]:
+        return [m for m in self.population.of(SPARE) if not m.note]
+
+    def _retire(self, member: Member) -> None:
+        # Not by TERM: at this very moment a host may have connected to it, and its link must not break.
+        member.note = "retiring"
+        self.population.tell(member, RETIRE)
+
+    def _start_spare(self) -> None:
+        if len(self.population) >= self.site.config.max_children:
+            if not self._full:
+                log.error("%d children are the most there may be; new links wait", self.site.config.max_children)
+            self._full = True
+            return
+        self._full = False
+        site, listener = self.site, self._listener
+        self.population.start(SPARE, lambda birth: _live(site, listener, birth))
+
+    def _limit_links(self) -> None:
+        links = [m for m in self.population.alive() if m.note.startswith("serving ")]
+        for note, number in Counter(m.note for m in links).items():
+            if number > self.site.config.max_links_per_host:
+                oldest = next(m for m in links if m.note == note)
+                log.warning("%s has %d links; the oldest is closed", note.removeprefix("serving "), number)
+                self.population.stop(oldest)
+
+    def on_message(self, member: Member, message: bytes, descriptors: list[int]) -> None:
+        """What a child says; see :mod:`lond.child`."""
+        word, _, rest = message.partition(b" ")
+        text = rest.decode("utf-8", "replace")
+        if word == b"link" and descriptors:
+            self._pass_on(Packed.decode(message), descriptors[0])
+        elif word == b"refused":
+            self._on_refused(text)
+        elif word == b"idle":
+            member.note = ""
+        elif word == b"greeting":
+            member.note = f"greeting {text}"
+        elif word == b"serving":
+            self._on_serving(member, text)
+
+    def _on_serving(self, member: Member, host: str) -> None:
+        if member.key == SPARE:
+            log.info("link of %s is open", host)
+            if host != self.site.own.id:
+                self._wake_lonc()
+        member.note = f"serving {host}"
+        if host not in self.site.table:
+            self.population.stop(member)
+        elif member.generation in self._outdated:
+            self.population.tell(member, HAND_OVER)
+
+    def _wake_lonc(self) -> None:
+        now = self.loop.clock()
+        if now >= self._wake_at:  # else one is on its way that will do for this link too
+            self._wake_at = now + WAKE_PAUSE
+            signal_daemon(pid_path(self.site, "lonc"), signal.SIGUSR1)
+            self.loop.call_later(WAKE_PAUSE, self._wake_again)
+            self._wake_wanted = False
+        else:
+            self._wake_wanted = True
+
+    def _wake_again(self) -> None:
+        if self._wake_wanted:
+            self._wake_lonc()
+
+    def _pass_on(self, packed: Packed, descriptor: int) -> None:
+        channel = socket.socket(fileno=descriptor)
+        site, listener = self.site, self._listener
+        if packed.host in site.table:
+            self.population.start(LINK, lambda birth: _live(site, listener, birth, (channel, packed)))
+        channel.close()
+
+    def _on_refused(self, text: str) -> None:
+        address, _, reason = text.partition(" ")
+        if self._refusals.add(address, reason, self.loop.clock()):
+            log.warning("refused a connection: %s %s", address, reason)
+
+    def _log_refusals(self) -> None:
+        for address, reason, number in self._refusals.due(self.loop.clock()):
+            log.warning("refused %d more connections: %s %s", number, address, reason)
+
+    def on_end(self, member: Member, code: int) -> None:
+        """Log links that ended; :meth:`balance` does the rest."""
+        self._outdated.discard(member.generation)
+        if code not in (0, -signal.SIGTERM):
+            log.error("child %d (%s) ended unexpectedly with %d", member.pid, member.note or "idle", code)
+
+    def on_usr1(self) -> None:
+        """Have every child log its status."""
+        log.info("%s", self.status())
+        self.population.signal(signal.SIGUSR1)
+
+    def on_reloaded(self, old: Site, changed: frozenset[str]) -> None:  # noqa: ARG002 - all are replaced
+        """Replace every child, the busy ones by way of their links' hand-over."""
+        self._refusals = Refusals(self.site.config.refusal_log_interval)
+        for member in self.population.alive():
+            self._outdated.add(member.generation)
+            host = member.note.removeprefix("serving ")
+            if host == member.note:
+                continue
+            if host in self.site.table and self.site.table[host].ip == old.table[host].ip:
+                self.population.tell(member, HAND_OVER)
+            else:
+                self.population.stop(member)
+
+    def status(self) -> str:
+        """How many links are open."""
+        links = sum(m.note.startswith("serving ") for m in self.population.alive())
+        return f"{links} links, {len(self._spares())} spares"
+
+
+def _live(
+    site: Site, listener: socket.socket, birth: Birth, inherited: tuple[socket.socket, Packed] | None = None
+) -> int:
+    return Child(site, listener, birth, prepare(site)).live(inherited)
+
+
+def _listen(site: Site) -> socket.socket:
+    try:
+        address = bind_address(site)
+    except ConfigError as error:
+        raise OSError(str(error)) from error
+    listener = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setblocking(False)
+        listener.bind((address, site.config.lond_port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        place = f"{address or 'any address'} port {site.config.lond_port}"
+        raise OSError(error.errno, f"can't listen on {place}: {os.strerror(error.errno or 0)}") from error
+    return listener
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command ``lond``; its exit code."""
+    return daemon_main("lond", "The remote command processor of a host.", LondParent, argv)

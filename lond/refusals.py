@@ -1,0 +1,54 @@
+"""How often refused connections are logged: once when they begin, then once per interval with their number.
+
+Pure policy over (address, reason); a flood of addresses can't fill the log or the memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+MAX_KEYS = 1000  # addresses and reasons remembered; those beyond share one entry
+OTHERS = ("other addresses", "various reasons")
+
+
+@dataclass(slots=True)
+class _Count:
+    logged_at: float
+    unreported: int = 0
+
+
+class Refusals:
+    """Counts refusals and tells which of them are to be logged.
+
+    :param interval: seconds in which one address and reason is logged once.
+    """
+
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
+        self._counts: dict[tuple[str, str], _Count] = {}
+        self.total = 0
+
+    def add(self, address: str, reason: str, now: float) -> bool:
+        """Count one refusal; True if it begins a new series and is to be logged now."""
+        self.total += 1
+        key = (address, reason)
+        if key not in self._counts and len(self._counts) >= MAX_KEYS:
+            key = OTHERS
+        count = self._counts.get(key)
+        if count is None:
+            self._counts[key] = _Count(now)
+            return True
+        count.unreported += 1
+        return False
+
+    def due(self, now: float) -> Iterator[tuple[str, str, int]]:
+        """(address, reason, how many since the last line) for each series whose interval is over."""
+        for key, count in list(self._counts.items()):
+            if now - count.logged_at < self._interval:
+                continue
+            if count.unreported:
+                yield *key, count.unreported
+                self._counts[key] = _Count(now)
+            else:
+                del self._counts[key]
