@@ -1,0 +1,65 @@
+"""The activity log of one user as the witness of critical messages: what arrived, how often, in which order."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from tests.helpers.federation import Host
+
+DOMAIN, USER = "msu", "smith"
+
+
+def make_user(host: Host) -> None:
+    """Make the host the home of the user."""
+    directory = host.directory / "users" / DOMAIN / "s" / "m" / "i" / USER
+    directory.mkdir(parents=True)
+    (directory / "passwd").write_text("none:\n")
+
+
+def message(caller: int, number: int) -> str:
+    """A message whose execution leaves a trace."""
+    return f"log:{DOMAIN}:{USER}:{caller}_{number}"
+
+
+@dataclass
+class Arrivals:
+    """What one host has executed, by caller."""
+
+    by_caller: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+
+    @property
+    def duplicates(self) -> int:
+        """How many arrived a second time."""
+        return sum(len(numbers) - len(set(numbers)) for numbers in self.by_caller.values())
+
+    def in_order(self) -> bool:
+        """Whether the first arrivals of every caller stand in the order of sending."""
+        return all(first == sorted(first) for first in map(_first_arrivals, self.by_caller.values()))
+
+    def of(self, caller: int) -> list[int]:
+        """The first arrivals of one caller."""
+        return _first_arrivals(self.by_caller[caller])
+
+
+def _first_arrivals(numbers: list[int]) -> list[int]:
+    return list(dict.fromkeys(numbers))
+
+
+def arrivals(host: Host) -> Arrivals:
+    """Read the user's activity log from the host's disk."""
+    found = Arrivals()
+    path = host.directory / "users" / DOMAIN / "s" / "m" / "i" / USER / "records.db"
+    if not path.exists():
+        return found
+    db = sqlite3.connect(path)
+    try:
+        if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'activity'").fetchone():
+            return found  # lond is just making it
+        for (text,) in db.execute("SELECT text FROM activity ORDER BY rowid"):
+            caller, number = bytes(text).split(b"_")
+            found.by_caller[int(caller)].append(int(number))
+    finally:
+        db.close()
+    return found

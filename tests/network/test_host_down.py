@@ -1,0 +1,91 @@
+"""One host goes down and comes back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from common.delayed import Fifo
+from tests.helpers.activity import arrivals, make_user, message
+from tests.helpers.federation import Federation
+from tests.helpers.waiting import eventually
+
+MakeFederation = Callable[..., Federation]
+
+
+def test_callers_hear_con_lost_and_messages_arrive_when_the_host_is_back(federation: MakeFederation) -> None:
+    fed = federation(["msua1", "msul1"])
+    down = fed.hosts["msul1"]
+    make_user(down)
+    net = fed.hosts["msua1"].lonnet()
+    assert net.critical(message(0, 0), "msul1") == "ok"
+    down.kill()
+    fed.hosts["msua1"].wait_for_no_link("msul1")
+
+    began = time.monotonic()
+    assert net.reply("ping", "msul1") == "con_lost"
+    assert time.monotonic() - began < 1.0
+    answers = [net.critical(message(0, number), "msul1") for number in range(1, 50)]
+    assert answers == ["con_delayed"] * 49
+
+    down.start_lond()
+    answers_at = time.monotonic()
+    fed.hosts["msua1"].wait_for_link("msul1")
+    assert time.monotonic() - answers_at < 2.0
+    down.start_lonc()
+    # The socket file appears only when what was delayed has been delivered.
+    assert arrivals(down).by_caller == {0: list(range(50))}
+    assert net.critical(message(0, 50), "msul1") == "ok"
+    assert arrivals(down).by_caller == {0: list(range(51))}
+
+
+def test_a_given_up_host_is_tried_again_when_it_connects_to_us(federation: MakeFederation) -> None:
+    fed = federation(["msua1", "msul1"], start=[])
+    here, there = fed.hosts["msua1"], fed.hosts["msul1"]
+    here.write_conf(lonMaxAttempts="2", lonRetryMax="300", lonRetryFirst="0.1")
+    here.start()
+    eventually(lambda: "msul1 is given up after 2 failures" in here.lonc.log)
+    there.start()  # its lonc connects to our lond, and our lond wakes our lonc
+    here.wait_for_link("msul1", 30)
+    assert here.lonc.log.count("is given up") == 1
+
+
+def test_a_killed_link_releases_its_callers_at_once(federation: MakeFederation) -> None:
+    fed = federation(["msua1", "msul1"])
+    net = fed.hosts["msua1"].lonnet()
+    lond = fed.hosts["msul1"].lond
+    assert net.reply("ping", "msul1") == "msul1"
+    lond.kill()
+    fed.hosts["msua1"].wait_for_no_link("msul1", 5)
+    assert net.reply("ping", "msul1") == "con_lost"
+    lond.start()
+
+
+def test_messages_without_lonc_wait_in_the_fifo(federation: MakeFederation) -> None:
+    fed = federation(["msua1", "msul1"])
+    make_user(fed.hosts["msul1"])
+    here = fed.hosts["msua1"]
+    here.lonc.stop()
+    net = here.lonnet()
+    assert [net.critical(message(0, number), "msul1") for number in range(5)] == ["con_delayed"] * 5
+    fifo = Fifo(here.directory / "delayed", "msul1")
+    assert fifo.count() == {"waiting": 5}
+    fifo.close()
+    perm_log = (here.directory / "logs" / "lonnet.perm.log").read_text()
+    assert perm_log.count(":D:msul1:log:") == 5
+    here.start_lonc()
+    here.wait_for_link("msul1")
+    assert arrivals(fed.hosts["msul1"]).by_caller == {0: list(range(5))}
+    eventually(lambda: (here.directory / "logs" / "lonnet.perm.log").read_text().count(":S:msul1:log:") == 5)
+
+
+def test_a_message_that_lonnet_stored_beside_a_living_child_is_sent_soon(federation: MakeFederation) -> None:
+    fed = federation(["msua1", "msul1"])
+    make_user(fed.hosts["msul1"])
+    here = fed.hosts["msua1"]
+    path = here.socket_path("msul1")
+    hidden = path.with_name("hidden")
+    path.rename(hidden)  # lonnet sees no child, though there is one
+    assert here.lonnet().critical(message(0, 0), "msul1") == "con_delayed"
+    hidden.rename(path)
+    eventually(lambda: arrivals(fed.hosts["msul1"]).by_caller == {0: [0]})
