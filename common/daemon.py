@@ -14,6 +14,7 @@ import argparse
 import logging
 import logging.handlers
 import os
+import resource
 import select
 import sys
 from collections.abc import Callable, Sequence
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 
 EXIT_OK, EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_CONFIG = 0, 64, 69, 78
 UMASK = 0o027
+OTHER_DESCRIPTORS = 512  # that a process needs beside those of its callers
 
 
 class Service(Protocol):
@@ -150,6 +152,7 @@ class Daemon:
 
     def _serve(self, notifier: Notifier, ready: Callable[[], None]) -> tuple[int, str]:
         set_title(f"{self.name}: starting")
+        _raise_descriptor_limit(self.site)
         try:
             make_directories(self.site)
             pid_file = PidFile(pid_path(self.site, self.name))
@@ -164,6 +167,13 @@ class Daemon:
             return EXIT_UNAVAILABLE, f"can't go on: {error}"
         finally:
             pid_file.remove()
+
+
+def _raise_descriptor_limit(site: Site) -> None:
+    # The usual soft limit of 1024 is older than epoll; a child may serve lonMaxCallers callers.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = site.config.max_callers + OTHER_DESCRIPTORS
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(wanted, hard)), hard))
 
 
 def pid_path(site: Site, name: str) -> Path:

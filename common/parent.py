@@ -16,6 +16,7 @@ import os
 import pickle
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from common.config import differences
@@ -51,7 +52,7 @@ class Parent(abc.ABC):
         self.notifier = notifier
         self._pid_file = pid_file
         self._loader_text = bytearray()
-        self._reload_again = False
+        self._reload_again = self._tables_only = False
         self.loop = Loop()
         self.board = Scoreboard.create(scoreboard_path(site.config.sock_dir, name), slots)
         self.population = Population(
@@ -87,9 +88,9 @@ class Parent(abc.ABC):
         for number, call in (
             (signal.SIGTERM, self._stop),
             (signal.SIGINT, self._stop),
-            (signal.SIGHUP, self._reload),
+            (signal.SIGHUP, lambda: self._reload(tables_only=False)),
             (signal.SIGUSR1, self.on_usr1),
-            (signal.SIGUSR2, self._reload),
+            (signal.SIGUSR2, lambda: self._reload(tables_only=True)),
             (signal.SIGCHLD, self.population.reap),
         ):
             self.loop.on_signal(number, call)
@@ -135,10 +136,12 @@ class Parent(abc.ABC):
         else:
             self.on_end(member, code)
 
-    def _reload(self) -> None:
+    def _reload(self, tables_only: bool) -> None:
         if self.stopping:
             return
-        if any(self.population.of(LOADER)):
+        pending = any(self.population.of(LOADER))
+        self._tables_only = tables_only and (self._tables_only or not pending)
+        if pending:
             self._reload_again = True  # the files may have changed after the loader read them
             return
         self._reload_again = False
@@ -173,10 +176,12 @@ class Parent(abc.ABC):
             log.error("configuration not taken over, the old one stays: its reader ended with %d", code)
         self.notifier.ready(self.status())
         if self._reload_again:
-            self._reload()
+            self._reload(self._tables_only)
 
     def _take_over(self, new: Site) -> None:
-        old, self.site = self.site, new
+        old = self.site
+        self.site = replace(new, config=old.config) if self._tables_only else new
+        new = self.site
         changed = differences(old.config, new.config)
         if needs := changed & RESTART_ONLY:
             log.warning("these settings count only after a restart: %s", ", ".join(sorted(needs)))

@@ -173,6 +173,7 @@ class Population:
             return None
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
+        theirs.setblocking(False)
         self._generation += 1
         member = Member(key, self._generation, self._free[-1], ours, self._loop.clock())
         birth = Birth(member.generation, member.slot, self._board, Lifeline(theirs))

@@ -11,6 +11,7 @@ everything it has read and closes; what it has not read, the kernel tells the ca
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections import deque
@@ -22,7 +23,10 @@ from common.config import Config
 from common.loop import READ, WRITE, Loop
 from common.protocol import Lines
 
+log = logging.getLogger(__name__)
+
 RECEIVE_BYTES = 65536
+ACCEPT_PAUSE = 1.0  # seconds without accepting when no descriptor is free
 BACKLOG = 1024
 CON_LOST = b"con_lost"
 TOO_LONG = b"error: request too long"
@@ -225,8 +229,12 @@ class Callers:
         while len(self._all) < self.config.max_callers:
             try:
                 channel, _ = self._listener.accept()
-            except OSError:  # nobody left, or no descriptor free: the turn after the next close tries again
+            except BlockingIOError:  # nobody left
                 return
+            except OSError as error:
+                log.error("can't accept callers: %s; next try in %.0f s", error, ACCEPT_PAUSE)
+                self.loop.call_later(ACCEPT_PAUSE, self._accept_again)
+                break
             channel.setblocking(False)
             caller = Caller(self, channel)
             self._all.add(caller)
@@ -234,12 +242,16 @@ class Callers:
             self.loop.watch(channel, READ, caller.on_ready)
         self.loop.forget(self._listener)
 
+    def _accept_again(self) -> None:
+        if self._listener is not None:
+            self.loop.forget(self._listener)
+            self.loop.watch(self._listener, READ, self._accept)
+
     def remove(self, caller: Caller) -> None:
         """A caller is gone; another one may come."""
         self._all.discard(caller)
-        if self._listener is not None and len(self._all) == self.config.max_callers - 1:
-            self.loop.forget(self._listener)
-            self.loop.watch(self._listener, READ, self._accept)
+        if len(self._all) == self.config.max_callers - 1:
+            self._accept_again()
 
     def flush(self) -> None:
         """Write every caller's replies; at the end of the turn."""

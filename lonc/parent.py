@@ -27,6 +27,7 @@ from lonc.retry import Retry
 log = logging.getLogger(__name__)
 
 SERVING = "serving"
+LOND_PREFIX = ".lond."  # sockets in lonSockDir that are lond's; no host id begins with a dot
 CRASH_PAUSE = 1.0  # seconds before a child is replaced that ended without saying why
 SPARE_SLOTS = 256  # more hosts that may join by HUP before lonc has to be restarted
 
@@ -53,7 +54,7 @@ class LoncParent(Parent):
     def _remove_stale_sockets(self) -> None:
         # The pid file is locked: whatever socket lies here belonged to a lonc that was killed.
         for path in self.site.config.sock_dir.iterdir():
-            if path.is_socket():
+            if path.is_socket() and not path.name.startswith(LOND_PREFIX):
                 path.unlink()
 
     def balance(self) -> None:

@@ -4,7 +4,7 @@ The peer is known by its source address. An unknown one is closed without a byte
 `max_handshakes` children at a time before it has answered its challenge. A child whose peer never came through
 goes back to being a spare; one whose link was open ends with it. All databases are opened here, after the fork.
 
-To its parent it says ``greeting HOST``, ``serving HOST``, ``idle``, ``refused ADDRESS REASON`` and, when it was asked
+To its parent it says ``greeting HOST``, ``serving HOST``, ``idle``, ``refused NUMBER ADDRESS REASON`` and, when it was asked
 to hand over, ``link ...`` with the descriptor of its link.
 """
 
@@ -15,6 +15,7 @@ import os
 import signal
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from common.hosts_table import Host
@@ -25,10 +26,12 @@ from common.site import Site
 from common.title import set_title
 from lond.dispatcher import Session
 from lond.link import Execute, Link, Packed
+from lond.refusals import OTHERS
 
 log = logging.getLogger(__name__)
 
 TICK = 1.0  # seconds between updates of the scoreboard
+REFUSALS_AT_ONCE = 50  # addresses and reasons told to the parent per second
 HANDOVER_TICK = 0.05  # seconds between looks for an idle moment
 HAND_OVER, RETIRE = b"hand over", b"retire"  # what the parent says
 
@@ -51,6 +54,8 @@ class Child:
         self._was_open = False
         self._address = ""
         self._handing_over = False
+        self._refused: Counter[tuple[str, str]] = Counter()
+        self._telling = False
 
     def live(self, inherited: tuple[socket.socket, Packed] | None) -> int:
         """Serve one link; the exit code.
@@ -79,7 +84,7 @@ class Child:
         while self._link is None:
             try:
                 channel, address = self._listener.accept()
-            except OSError:  # another child was quicker, or the caller has gone
+            except (BlockingIOError, ConnectionAbortedError):  # another child was quicker, or the peer has gone
                 return
             self._greet(channel, str(address[0]))
 
@@ -112,16 +117,27 @@ class Child:
 
     def on_open(self) -> None:
         """The peer has come through: this child is its, to the end."""
-        assert self._link is not None or self._slot.host
-        host = self._slot.host or (self._link.peer.id if self._link else "")
+        assert self._link is not None
+        host = self._link.peer.id
         self._was_open = True
         self._listener.close()
         self._set_state("serving", host)
         self._birth.lifeline.tell(b"serving " + host.encode())
 
     def on_refused(self, reason: str) -> None:
-        """Leave it to the parent how often this is logged."""
-        self._birth.lifeline.tell(f"refused {self._address} {reason}".encode("utf-8", "replace"))
+        """Leave it to the parent how often this is logged; a flood of refusals must not be one of messages."""
+        key = (self._address, reason)
+        self._refused[key if key in self._refused or len(self._refused) < REFUSALS_AT_ONCE else OTHERS] += 1
+        if not self._telling:
+            self._tell_refusals()
+
+    def _tell_refusals(self) -> None:
+        self._telling = bool(self._refused)
+        for (address, reason), number in self._refused.items():
+            self._birth.lifeline.tell(f"refused {number} {address} {reason}".encode("utf-8", "replace"))
+        self._refused.clear()
+        if self._telling:
+            self.loop.call_later(TICK, self._tell_refusals)
 
     def on_closed(self) -> None:
         """The link is over."""

@@ -136,8 +136,8 @@ class LondParent(Parent):
         channel.close()
 
     def _on_refused(self, text: str) -> None:
-        address, _, reason = text.partition(" ")
-        if self._refusals.add(address, reason, self.loop.clock()):
+        number, address, reason = text.split(" ", 2)
+        if self._refusals.add(address, reason, self.loop.clock(), int(number)):
             log.warning("refused a connection: %s %s", address, reason)
 
     def _log_refusals(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 MAX_KEYS = 1000  # addresses and reasons remembered; those beyond share one entry
-OTHERS = ("other addresses", "various reasons")
+OTHERS = ("others", "for various reasons")
 
 
 @dataclass(slots=True)
@@ -29,17 +29,17 @@ class Refusals:
         self._counts: dict[tuple[str, str], _Count] = {}
         self.total = 0
 
-    def add(self, address: str, reason: str, now: float) -> bool:
-        """Count one refusal; True if it begins a new series and is to be logged now."""
-        self.total += 1
+    def add(self, address: str, reason: str, now: float, number: int = 1) -> bool:
+        """Count refusals; True if they begin a new series and are to be logged now."""
+        self.total += number
         key = (address, reason)
         if key not in self._counts and len(self._counts) >= MAX_KEYS:
             key = OTHERS
         count = self._counts.get(key)
         if count is None:
-            self._counts[key] = _Count(now)
+            self._counts[key] = _Count(now, number - 1)
             return True
-        count.unreported += 1
+        count.unreported += number
         return False
 
     def due(self, now: float) -> Iterator[tuple[str, str, int]]:

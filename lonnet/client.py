@@ -187,8 +187,7 @@ class Lonnet:
             raise
 
     def _without_child(self, host: str, message: Message, answer: str) -> str:
-        if answer == CON_FAILED:  # the child's own word: the same disk would fail here as well
-            self._store.record_failure(self._watch.site, host, message.command)
+        if answer == CON_FAILED:  # the child's own word, and in the perm log: the same disk would fail here as well
             return CON_FAILED
         return self._store.store(self._watch.site, host, message).decode("utf-8", "surrogateescape")
 

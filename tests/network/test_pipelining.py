@@ -35,7 +35,7 @@ def test_requests_and_critical_messages_of_one_caller_are_answered_in_its_order(
     fed = federation(["msua1", "msul1"])
     make_user(fed.hosts["msul1"])
     with caller(str(fed.hosts["msua1"].socket_path("msul1"))) as channel:
-        lines, expected = [], []
+        lines, expected = ["put:msu:smith:env:k=v"], [b"ok"]
         for number in range(300):
             lines += [f"get:msu:smith:env:k{number}", f"critical:{number:032x}:{message(0, number)}", "ping"]
             expected += [b"", b"ok", b"msul1"]

@@ -1,0 +1,43 @@
+"""What the pages say of the code is what the code says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from common.protocol import TABLE, State
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def test_the_table_of_states_is_the_protocol_s() -> None:
+    page = (ROOT / "docs" / "protocol.md").read_text()
+    rows = page.partition("<!-- states -->")[2].partition("<!-- /states -->")[0].strip().splitlines()[2:]
+    shown = {}
+    for row in rows:
+        before, event, after = (cell.strip() for cell in row.strip("|").split("|"))
+        shown |= {(State(state), event): State(after) for state in before.split(", ")}
+    assert shown == {(state, event.__name__): after for (state, event), after in TABLE.items()}
+
+
+def test_every_file_that_a_page_names_exists() -> None:
+    missing = []
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        named = re.findall(r"`((?:common|lonc|lond|lonnet|scripts|tests|conf)/[\w./]+\w)`", page.read_text())
+        named += [
+            f"docs/{link}" if page.parent.name == "docs" else link
+            for link in re.findall(r"\]\(([\w./]+)\)", page.read_text())
+        ]
+        missing += [(page.name, name) for name in named if not (ROOT / name).exists()]
+    assert missing == []
+
+
+def test_every_test_that_the_checklist_names_exists() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text().partition("## The bug checklist")[2]
+    named = set(re.findall(r"((?:unit|network)/test_\w+)", page))
+    assert named and [name for name in named if not (ROOT / "tests" / f"{name}.py").exists()] == []
+
+
+def test_every_module_is_in_the_house() -> None:
+    modules = [path for name in ("common", "lonc", "lond", "lonnet") for path in (ROOT / name).glob("*.py")]
+    assert [path.name for path in modules if not path.read_text().startswith('"""')] == []

@@ -1,0 +1,281 @@
+"""Critical messages inside a lonc child: commits, order, limits, outcomes; without processes and sockets."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from common.config import Config
+from common.delayed import Fifo, Message
+from common.permlog import PermLog
+from lonc.delivery import CON_DELAYED, CON_FAILED, CriticalRequest, Delivery
+
+
+class Caller:
+    """A caller that nobody reads."""
+
+    def settle(self) -> None:
+        pass
+
+
+class Link:
+    """Takes messages and answers when told to."""
+
+    def __init__(self) -> None:
+        self.up = True
+        self.room = True
+        self.sent: list[bytes] = []
+        self.pending: deque[object] = deque()
+        self.loop = self
+        self.now = 0.0
+
+    def clock(self) -> float:
+        return self.now
+
+    def submit(self, request: object) -> None:
+        self.sent.append(request.command)  # type: ignore[attr-defined]
+        self.pending.append(request)
+
+    def answer(self, *replies: bytes) -> None:
+        for reply in replies:
+            self.pending.popleft().answered(reply)  # type: ignore[attr-defined]
+
+
+class World:
+    """A delivery, its link and its directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.config = Config(host_id="msua1", delayed_dir=directory / "delayed")
+        self.link = Link()
+        self.perm_log = directory / "perm.log"
+        self.ids = 0
+        self.delivery = self.make()
+
+    def make(self) -> Delivery:
+        return Delivery("msul1", self.config, self.link, PermLog(self.perm_log))  # type: ignore[arg-type]
+
+    def start(self) -> None:
+        assert self.delivery.lease.try_take()
+        self.delivery.start()
+        self.turn()
+
+    def turn(self) -> None:
+        self.delivery.record()
+        self.delivery.send()
+
+    def bring(self, command: bytes, id: str = "") -> CriticalRequest:
+        self.ids += 1
+        request = CriticalRequest(Caller(), self.delivery, id or f"{self.ids:032x}", command, 20.0)  # type: ignore[arg-type]
+        self.delivery.accept(request)
+        return request
+
+    def store(self, *commands: bytes) -> None:
+        """As lonnet does it."""
+        fifo = Fifo(self.config.delayed_dir, "msul1")
+        fifo.append([Message(f"f{self.ids + number:031x}", command) for number, command in enumerate(commands)])
+        fifo.close()
+
+    def states(self) -> list[tuple[bytes, str]]:
+        fifo = Fifo(self.config.delayed_dir, "msul1")
+        rows = [(bytes(command), state) for command, state in fifo._db.execute("SELECT command, state FROM message")]
+        fifo.close()
+        return rows
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    yield world
+    world.delivery.close()
+
+
+def opened(world: World) -> None:
+    """Come to full speed: past the slow start, nothing behind."""
+    world.start()
+    for number in range(12):
+        world.bring(b"warm%d" % number)
+        world.turn()
+        world.link.answer(b"ok")
+        world.turn()
+    world.link.sent.clear()
+
+
+def test_a_host_without_messages_costs_no_database(world: World) -> None:
+    world.start()
+    assert world.delivery.look() == (0, 0.0)
+    assert world.delivery.caught_up and world.delivery.idle
+    assert not (world.config.delayed_dir / "msul1.db").exists()
+
+
+def test_one_commit_for_all_messages_of_a_turn_and_one_for_all_outcomes(world: World) -> None:
+    opened(world)
+    statements: list[str] = []
+    world.delivery._require()._db.set_trace_callback(statements.append)
+    requests = [world.bring(b"m%d" % number) for number in range(50)]
+    world.turn()
+    assert statements.count("COMMIT") == 1
+    assert world.link.sent == [b"m%d" % number for number in range(50)]
+    assert all(request.reply is None for request in requests)
+    world.link.answer(*[b"ok%d" % number for number in range(50)])
+    assert all(request.reply is None for request in requests), "answered before the outcome is recorded"
+    world.turn()
+    assert statements.count("COMMIT") == 2
+    assert [request.reply for request in requests] == [b"ok%d" % number for number in range(50)]
+
+
+def test_nothing_is_sent_before_it_is_recorded(world: World) -> None:
+    opened(world)
+    world.bring(b"m")
+    assert world.link.sent == []
+    world.delivery.record()
+    assert (b"m", "waiting") in world.states()
+    assert world.link.sent == []
+    world.delivery.send()
+    assert world.link.sent == [b"m"]
+
+
+def test_what_lonnet_stored_stands_before_what_came_later(world: World) -> None:
+    opened(world)
+    world.store(b"first", b"second")
+    world.bring(b"third")
+    world.turn()
+    assert world.link.sent == [b"first", b"second", b"third"]
+
+
+def test_messages_are_sent_one_by_one_at_first(world: World) -> None:
+    world.store(*[b"m%d" % number for number in range(20)])
+    world.start()
+    counts = []
+    while world.link.pending:
+        counts.append(len(world.link.pending))
+        world.link.answer(*[b"ok"] * len(world.link.pending))
+        world.turn()
+    assert counts == [1, 2, 8, 9]
+    assert world.link.sent == [b"m%d" % number for number in range(20)]
+    assert world.delivery.caught_up
+
+
+def test_without_the_lease_nothing_is_sent(world: World) -> None:
+    heir = world.delivery
+    elder = world.make()
+    assert elder.lease.try_take() and not heir.lease.try_take()
+    request = world.bring(b"m")
+    world.turn()
+    assert world.link.sent == [] and (b"m", "waiting") in world.states()
+    elder.start()
+    elder.record()
+    elder.send()
+    world.link.answer(b"done by the elder")
+    elder.record()
+    elder.close()
+    assert heir.lease.try_take()
+    heir.start()
+    assert request.reply == b"done by the elder"
+    world.turn()
+    assert world.link.sent == [b"m"], "it was not sent a second time"
+
+
+def test_the_same_id_again_gets_the_reply_and_is_not_sent(world: World) -> None:
+    opened(world)
+    first = world.bring(b"m", "ab" * 16)
+    world.turn()
+    again = world.bring(b"m", "ab" * 16)
+    world.turn()
+    world.link.answer(b"ok")
+    world.turn()
+    late = world.bring(b"m", "ab" * 16)
+    world.turn()
+    assert (first.reply, again.reply, late.reply) == (b"ok", b"ok", b"ok")
+    assert world.link.sent == [b"m"]
+
+
+def test_a_refusal_goes_to_the_caller_or_to_failed(world: World) -> None:
+    opened(world)
+    waits, left = world.bring(b"waits"), world.bring(b"left")
+    world.turn()
+    left.failed()
+    world.link.answer(b"refused", b"unknown_cmd")
+    world.turn()
+    assert (waits.reply, left.reply) == (b"refused", CON_DELAYED)
+    assert world.states()[-2:] == [(b"waits", "done"), (b"left", "failed")]
+
+
+@pytest.mark.parametrize(("by_peer", "alone", "attempts"), [(True, True, 1), (True, False, 0), (False, True, 0)])
+def test_who_is_blamed_for_a_death(world: World, by_peer: bool, alone: bool, attempts: int) -> None:
+    opened(world)
+    for number in range(1 if alone else 2):
+        world.bring(b"m%d" % number, f"{number + 50:032x}")
+    world.turn()
+    world.delivery.on_link_lost("gone", by_peer)
+    row = world.delivery._require().find(f"{50:032x}")
+    assert row is not None and row.attempts == attempts and row.state == "waiting"
+
+
+def test_the_fifth_death_holds_the_message(world: World) -> None:
+    world.store(b"poison", b"m")
+    for _ in range(5):
+        world.delivery.close()
+        world.link = Link()
+        world.delivery = world.make()
+        world.start()
+        assert world.link.sent == [b"poison"]
+        world.delivery.on_link_lost("gone", True)
+    world.delivery.close()
+    world.link = Link()
+    world.delivery = world.make()
+    world.start()
+    assert world.link.sent == [b"m"]
+    assert world.states() == [(b"poison", "held"), (b"m", "waiting")]
+
+
+def test_a_disk_that_refuses(world: World) -> None:
+    opened(world)
+    sent = world.bring(b"sent")
+    world.turn()
+    world.delivery._require()._db.execute("PRAGMA query_only = ON")
+    failed = world.bring(b"not stored")
+    world.link.answer(b"ok")
+    world.turn()
+    assert (sent.reply, failed.reply) == (b"ok", CON_FAILED)
+    assert b":F:msul1:not stored:" in world.perm_log.read_bytes()
+    world.delivery._require()._db.execute("PRAGMA query_only = OFF")
+    world.link.now += 2
+    world.turn()
+    assert world.states()[-1] == (b"sent", "done"), "the mark is made as soon as the disk takes it"
+    assert world.bring(b"stored") and world.turn() is None
+    assert world.link.sent[-1] == b"stored"
+
+
+def test_a_draining_child_leaves_the_rest_to_its_heir(world: World) -> None:
+    opened(world)
+    world.link.room = False
+    request = world.bring(b"mine")
+    world.turn()
+    world.store(b"the heir's")
+    world.delivery.drain()
+    world.link.room = True
+    world.delivery.look()
+    world.turn()
+    assert world.link.sent[0] == b"mine"
+    world.link.answer(*[b"ok"] * len(world.link.pending))
+    world.turn()
+    assert request.reply == b"ok"
+    world.store(b"later")
+    world.delivery.look()
+    world.turn()
+    assert b"later" not in world.link.sent and world.delivery.idle
+
+
+def test_delayed_and_sent_later_are_in_the_perm_log(world: World) -> None:
+    opened(world)
+    request = world.bring(b"encrypt:auth:msu:smith:secret")
+    world.turn()
+    request.failed()
+    world.link.answer(b"authorized")
+    world.turn()
+    lines = world.perm_log.read_text().splitlines()
+    assert [line.split(":")[1:4] for line in lines] == [["D", "msul1", "auth"], ["S", "msul1", "auth"]]
+    assert "secret" not in world.perm_log.read_text()
