@@ -16,8 +16,10 @@ import logging.handlers
 import os
 import resource
 import select
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, Protocol
 
@@ -26,6 +28,7 @@ from daemon import DaemonContext
 from common.config import config_path
 from common.errors import ConfigError
 from common.fork import EXIT_BUG, fork
+from common.loop import OUR_SIGNALS
 from common.notify import Notifier
 from common.pidfile import AlreadyRunning, PidFile
 from common.site import Site, load_site
@@ -151,6 +154,8 @@ class Daemon:
         return code
 
     def _serve(self, notifier: Notifier, ready: Callable[[], None]) -> tuple[int, str]:
+        # lond may wake a lonc whose handlers are not there yet; the loop unblocks when it can deliver.
+        signal.pthread_sigmask(signal.SIG_BLOCK, OUR_SIGNALS)
         set_title(f"{self.name}: starting")
         _raise_descriptor_limit(self.site)
         try:
@@ -163,7 +168,7 @@ class Daemon:
         try:
             return self._make(self.site, self.conf, pid_file, notifier).run(ready), ""
         except OSError as error:
-            log.exception("can't go on")
+            log.error("can't go on: %s", error)
             return EXIT_UNAVAILABLE, f"can't go on: {error}"
         finally:
             pid_file.remove()
@@ -206,6 +211,20 @@ def _escaped(character: str) -> str:
     return " | " if character == "\n" else f"\\x{ord(character):02x}"
 
 
+class LogFile(logging.handlers.WatchedFileHandler):
+    """A log file that may be rotated at any time, and whose trouble (a full disk, a missing directory) stops nobody."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, or drop it; the next one tries to open the file again."""
+        try:
+            super().emit(record)
+        except OSError:
+            stream, self.stream = self.stream, None
+            with suppress(OSError):
+                if stream is not None:
+                    stream.close()
+
+
 def open_log(site: Site, name: str, *, echo: bool) -> None:
     """Log to lonDaemons/logs/NAME.log, which may be rotated at any time; a full disk stops nothing.
 
@@ -217,7 +236,7 @@ def open_log(site: Site, name: str, *, echo: bool) -> None:
     try:
         make_directories(site)
         path = site.config.daemons_dir / "logs" / f"{name}.log"
-        handlers.append(logging.handlers.WatchedFileHandler(path, encoding="utf-8", errors="backslashreplace"))
+        handlers.append(LogFile(path, encoding="utf-8", errors="backslashreplace"))
     except OSError as error:
         print(f"{name}: no log file: {error}", file=sys.stderr)
     root = logging.getLogger()

@@ -25,7 +25,7 @@ from common.fork import prepare_for_children
 from common.loop import OUR_SIGNALS, Loop
 from common.notify import Notifier
 from common.pidfile import PidFile
-from common.population import Birth, Member, Population
+from common.population import FORK_PAUSE, Birth, Member, Population
 from common.scoreboard import Scoreboard, scoreboard_path
 from common.site import Site, load_site
 from common.title import set_title
@@ -146,11 +146,11 @@ class Parent(abc.ABC):
             return
         self._reload_again = False
         self._loader_text.clear()
-        self.notifier.reloading()
         loader = self.population.start(LOADER, self._load)
         if loader is None:
-            self._reload_again = True
+            self.loop.call_later(FORK_PAUSE, lambda: self._reload(tables_only))
             return
+        self.notifier.reloading()
         self.loop.call_later(self.site.config.reload_timeout, lambda: self._abandon(loader))
 
     def _abandon(self, loader: Member) -> None:

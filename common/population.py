@@ -270,6 +270,8 @@ class Population:
             message, descriptors, _, _ = socket.recv_fds(member.lifeline, MESSAGE_BYTES, _MAX_DESCRIPTORS)
         except BlockingIOError:
             return False
+        except ConnectionResetError:  # it ended without having read our last word; its own last words follow
+            return True
         except OSError:
             message, descriptors = b"", []
         if not message:

@@ -22,6 +22,7 @@ from common.errors import LocalProtocolError, PeerProtocolError
 
 MAX_HANDSHAKE_LINE = 1024  # bytes; no line before the link is open is longer
 MAX_CHALLENGE = 64
+FRAME_EXCESS = 40  # bytes that a frame has beside two for each byte of its clear text, at most
 KEY_CHARACTERS = 32  # that both ids and the build key have at least, together
 
 
@@ -127,6 +128,17 @@ TABLE: dict[tuple[State, type[Event]], State] = {
     **{(state, Refused): State.CLOSED for state in (State.START, State.GREETED, State.CHALLENGED, State.ECHOED)},
     **{(state, Failed): State.CLOSED for state in State if state is not State.CLOSED},
 }
+
+
+def unsendable(command: bytes, encrypt: bool, max_request: int) -> bytes:
+    """What to answer instead of sending a command over a link that many callers share; b"" if it may be sent.
+
+    The words that change the link itself are its owner's: one caller must not end it, or change its key, for all.
+    """
+    if command.partition(b":")[0].strip().lower() in _OWNERS_WORDS:
+        return b"refused"
+    length = 2 * len(command) + FRAME_EXCESS if encrypt else len(command)
+    return b"error: request too long" if length > max_request else b""
 
 
 class Lines:
@@ -447,4 +459,5 @@ def _check_handshake_line(length: int) -> None:
         raise PeerProtocolError(f"line longer than {MAX_HANDSHAKE_LINE} bytes before the link is open")
 
 
+_OWNERS_WORDS = frozenset((b"", b"enc", b"ekey", b"exit", b"quit", b"init"))
 _LINK_WORDS = frozenset((b"enc:", b"ekey", b"exit", b"quit"))

@@ -21,7 +21,7 @@ import ipaddress
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from common.config import Config, read_config, read_text
@@ -55,7 +55,7 @@ class Site:
     table: HostsTable
     warnings: tuple[str, ...] = ()
     file: str = ""
-    trust: TrustTable = TrustTable()
+    trust: TrustTable = field(default_factory=TrustTable)
 
     @property
     def own(self) -> Host:

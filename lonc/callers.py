@@ -90,7 +90,7 @@ class Caller:
         except OSError:
             data = b""
         if not data:
-            self.close()
+            self.drain()  # a caller that only closed its writing half still gets its replies
             return
         for line in self._lines.feed(data):
             self.callers.on_line(self, line)

@@ -20,6 +20,7 @@ from common.config import Config
 from common.loop import Loop
 from common.permlog import PermLog
 from common.population import Birth
+from common.protocol import unsendable
 from common.scoreboard import Slot
 from common.site import Site, bind_address
 from common.title import set_title
@@ -74,6 +75,7 @@ class Child:
         self.loop.on_signal(signal.SIGUSR2, lambda: None)
         self._birth.lifeline.watch(self.loop, lambda _message: None, self._on_orphaned)
         self.loop.at_end_of_turn(self._end_of_turn)
+        self.loop.every(TICK, self._tick)
         self._wait()
         self.loop.run()
         self.delivery.close()
@@ -92,7 +94,6 @@ class Child:
 
     def _on_up(self) -> None:
         self._up_since = self.loop.clock()
-        self.loop.every(TICK, self._tick)
         self._set_state("delivering")
         if self._takes_over:
             self._serve()
@@ -119,7 +120,9 @@ class Child:
         command = line[len(ENCRYPT) :] if encrypt else line
         request = CallerRequest(caller, command, encrypt, self.loop.clock() + self.config.request_timeout)
         caller.outstanding.append(request)
-        if self.link.room and not self._waiting and not self.delivery.wants_room:
+        if instead := unsendable(command, encrypt, self.config.max_request):
+            request.answered(instead)
+        elif self.link.room and not self._waiting and not self.delivery.wants_room:
             self.link.submit(request)
         else:
             self._waiting.append(request)
@@ -130,10 +133,13 @@ class Child:
         deadline = self.loop.clock() + self.config.critical_timeout
         request = CriticalRequest(caller, self.delivery, id.decode("ascii", "replace").lower(), command, deadline)
         caller.outstanding.append(request)
-        if _ID.fullmatch(id) and command:
-            self.delivery.accept(request)
-        else:
+        encrypt = command.startswith(ENCRYPT)
+        if not _ID.fullmatch(id) or not command:
             request.answered(BAD_ID)
+        elif instead := unsendable(command.removeprefix(ENCRYPT), encrypt, self.config.max_request):
+            request.answered(instead)
+        else:
+            self.delivery.accept(request)
 
     def _end_of_turn(self) -> None:
         self.delivery.record()
@@ -170,7 +176,8 @@ class Child:
         self.callers.expire(now)
         self._slot.delayed, self._slot.oldest_delayed = self.delivery.look()
         self._publish()
-        self.link.check_alive()
+        if self.link.up:
+            self.link.check_alive()
 
     def _on_lost(self, reason: str, by_peer: bool) -> None:
         stood = self.loop.clock() - self._up_since if self._up_since else 0.0

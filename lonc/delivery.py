@@ -21,6 +21,7 @@ from common.config import Config
 from common.delayed import DONE, FAILED, HELD, WAITING, Fifo, Lease, Message, Outcome, Row
 from common.errors import SpoolError
 from common.permlog import Event, PermLog
+from common.protocol import unsendable
 from lonc.callers import Caller, CallerRequest
 from lonc.link import Link
 
@@ -206,8 +207,12 @@ class Delivery:
             return
         while self._to_send and len(self._in_flight) < self._limit and link.room:
             row = self._to_send.popleft()
-            self._in_flight.append(row)
-            link.submit(_OnLink(self, row))
+            message = _OnLink(self, row)
+            if instead := unsendable(message.command, message.encrypt, self._config.max_request):
+                self._outcomes.append((row, instead))  # lonnet may have stored what a child would not have taken
+            else:
+                self._in_flight.append(row)
+                link.submit(message)
 
     def on_reply(self, row: Row, reply: bytes) -> None:
         """The other side has executed (or refused) the message."""

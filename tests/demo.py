@@ -73,11 +73,11 @@ def read_table(path: Path) -> dict[str, Host]:
     return hosts
 
 
-def come_up(screen: Screen, hosts: dict[str, Host]) -> Federation:
+def come_up(screen: Screen, federation: Federation) -> None:
     """Start all daemons and wait for all links."""
-    links = len(hosts) ** 2
-    screen.step(f"{len(hosts)} hosts come up: {len(hosts)} lonc, {len(hosts)} lond, {links} links")
-    federation = Federation(list(hosts), addresses={host.id: host.ip for host in hosts.values()}, settings=QUICK)
+    count = len(federation.hosts)
+    links = count**2
+    screen.step(f"{count} hosts come up: {count} lonc, {count} lond, {links} links")
     began = time.monotonic()
     for name in ("lond", "lonc"):
         for daemon in (getattr(host, name) for host in federation.hosts.values()):
@@ -85,7 +85,6 @@ def come_up(screen: Screen, hosts: dict[str, Host]) -> Federation:
             screen.progress(f"{daemon.host.id}: {name} serves")
     eventually(lambda: all_stand(screen, federation, links), 60)
     screen.check(True, f"all {links} links stand after {time.monotonic() - began:.1f} s")
-    return federation
 
 
 def all_stand(screen: Screen, federation: Federation, links: int) -> bool:
@@ -214,8 +213,9 @@ def keep(federation: Federation) -> None:
 
 def show(screen: Screen, hosts: dict[str, Host], keep_running: bool) -> None:
     """All steps in order; everything that was started is ended."""
-    federation = come_up(screen, hosts)
+    federation = Federation(list(hosts), addresses={host.id: host.ip for host in hosts.values()}, settings=QUICK)
     try:
+        come_up(screen, federation)
         access = next((host.id for host in hosts.values() if host.role == "access"), next(iter(hosts)))
         library = next(host.id for host in hosts.values() if host.id != access)
         make_user(federation.hosts[library])

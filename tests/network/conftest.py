@@ -7,7 +7,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.helpers.federation import QUICK, Federation
+from tests.helpers.daemons import DOWN, HERE, PEER
+from tests.helpers.federation import QUICK, Federation, Host
 from tests.helpers.waiting import open_descriptors
 
 FederationFactory = Callable[..., Federation]
@@ -40,3 +41,15 @@ def federation() -> Iterator[FederationFactory]:
         yield make
     after = open_descriptors()
     assert after == before, f"descriptors of the test process: {before} before, {after} after"
+
+
+@pytest.fixture
+def host(federation: FederationFactory) -> Host:
+    """One host, nothing started."""
+    return federation([HERE], start=[]).hosts[HERE]
+
+
+@pytest.fixture
+def pair(federation: FederationFactory) -> Federation:
+    """Two hosts whose links stand, and a third one that is down."""
+    return federation([HERE, PEER, DOWN], start=[HERE, PEER])
