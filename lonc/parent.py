@@ -79,10 +79,10 @@ class LoncParent(Parent):
                 self.population.stop(member)
 
     def _start(self, host: str, peer: Peer, takes_over: bool) -> None:
-        site, delay, why = self.site, peer.delay, peer.why
+        site, orders = self.site, child.Orders(peer.delay, peer.why, peer.retry.failures, takes_over)
 
         def live(birth: Birth) -> int:
-            return child.live(site, host, birth, delay, why, takes_over)
+            return child.live(site, host, birth, orders)
 
         if self.population.start(host, live) is not None:
             peer.delay = 0.0

@@ -1,0 +1,7 @@
+"""``python -m lonc`` is the command ``lonc``."""
+
+import sys
+
+from lonc.parent import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""The administrator's command: start, stop and explain the daemons of this host."""

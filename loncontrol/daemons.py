@@ -1,0 +1,90 @@
+"""The two daemons as an init script sees them: start, stop, reload, status.
+
+A daemon runs exactly if its pid file is locked. lond is started before lonc and stopped after it, so that a host never
+asks others for what it can't answer itself. Every wait has an end; a daemon that does not stop within its grace and
+:data:`STOP_ALLOWANCE` is reported, not killed.
+"""
+
+from __future__ import annotations
+
+import enum
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from common.pidfile import running_pid, signal_daemon
+from common.site import Site
+
+ORDER = ("lond", "lonc")  # of starting
+STOP_ALLOWANCE = 10.0  # seconds beyond the children's grace
+LOOK_SECONDS = 0.05  # between two looks whether a daemon has gone
+START_ALLOWANCE = 15.0  # seconds beyond lonStartTimeout
+
+
+class State(enum.Enum):
+    """What the pid file says of a daemon."""
+
+    RUNNING = "running"
+    DEAD = "dead, its pid file is left"
+    STOPPED = "stopped"
+
+
+class Daemon:
+    """One daemon of this host.
+
+    :param name: ``lonc`` or ``lond``.
+    """
+
+    def __init__(self, name: str, site: Site, conf: Path) -> None:
+        self.name = name
+        self._site, self._conf = site, conf
+        self.pid_file = site.config.daemons_dir / "logs" / f"{name}.pid"
+
+    @property
+    def pid(self) -> int | None:
+        """Its parent's pid while it runs."""
+        return running_pid(self.pid_file)
+
+    @property
+    def state(self) -> State:
+        """See :class:`State`."""
+        if self.pid is not None:
+            return State.RUNNING
+        return State.DEAD if self.pid_file.exists() else State.STOPPED
+
+    def start(self) -> tuple[int, str]:
+        """Start it in the background; its exit code and its words. Returns when it serves or has failed."""
+        return self._run()
+
+    def check(self) -> tuple[int, str]:
+        """Have it check configuration and tables; its exit code and its words."""
+        return self._run("--check")
+
+    def _run(self, *options: str) -> tuple[int, str]:
+        result = subprocess.run(
+            [sys.executable, "-m", self.name, "--conf", str(self._conf), *options],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=self._site.config.start_timeout + START_ALLOWANCE,
+            check=False,
+        )
+        return result.returncode, (result.stderr or result.stdout).strip()
+
+    def signal(self, number: int) -> bool:
+        """Send a signal; False if it does not run."""
+        return signal_daemon(self.pid_file, number)
+
+    def stop(self) -> bool:
+        """Ask it to end and wait until it has; False if it is still there when the time is over."""
+        if not self.signal(signal.SIGTERM):
+            return self.pid is None
+        end = time.monotonic() + self._site.config.grace + STOP_ALLOWANCE
+        while self.pid is not None:
+            if time.monotonic() >= end:
+                return False
+            time.sleep(LOOK_SECONDS)
+        return True

@@ -1,0 +1,118 @@
+"""The administrator's command against real daemons."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from common.pidfile import running_pid
+from tests.helpers.federation import ROOT, Federation, Host
+from tests.helpers.waiting import eventually
+from tests.network.conftest import FederationFactory
+
+
+def control(host: Host, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "scripts" / "loncontrol"), "--conf", str(host.conf), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=90, stdin=subprocess.DEVNULL, cwd="/")
+
+
+def pid(host: Host, name: str) -> int | None:
+    return running_pid(host.directory / "logs" / f"{name}.pid")
+
+
+@pytest.fixture
+def host(federation: FederationFactory) -> Iterator[Host]:
+    """A host whose daemons loncontrol starts; whatever the test leaves running is stopped."""
+    here = federation(["msul1"], start=[]).hosts["msul1"]
+    yield here
+    assert control(here, "stop").returncode == 0
+
+
+def test_the_life_of_a_host_by_lsb_codes(host: Host) -> None:
+    assert control(host, "status").returncode == 3
+    assert control(host, "try-restart").returncode == 0
+    assert control(host, "status").returncode == 3, "nothing ran, so nothing was started"
+    assert control(host, "reload").returncode == 7
+    assert control(host, "retry").returncode == 7
+    started = control(host, "start")
+    assert started.returncode == 0, started.stderr
+    assert started.stdout.splitlines() == [
+        f"lond started, pid {pid(host, 'lond')}",
+        f"lonc started, pid {pid(host, 'lonc')}",
+    ]
+    assert control(host, "status").returncode == 0
+    host.wait_for_link("msul1")
+
+    before = pid(host, "lonc")
+    again = control(host, "start")
+    assert (again.returncode, pid(host, "lonc")) == (0, before)
+    assert f"lonc runs already, pid {before}" in again.stdout
+    eventually(lambda: "msul1 up" in host.lonc.log)  # USR1: children log their status
+    assert control(host, "try-restart").returncode == 0
+    assert pid(host, "lonc") not in (None, before)
+    assert control(host, "stop").returncode == 0
+    assert (control(host, "status").returncode, pid(host, "lond")) == (3, None)
+
+
+def test_a_killed_daemon_is_dead_with_its_pid_file(host: Host) -> None:
+    assert control(host, "start").returncode == 0
+    lond = pid(host, "lond")
+    assert lond is not None
+    os.kill(lond, signal.SIGKILL)
+    eventually(lambda: pid(host, "lond") is None)
+    status = control(host, "status")
+    assert (status.returncode, status.stdout.splitlines()[0]) == (1, "lond: dead, its pid file is left")
+    assert control(host, "start").returncode == 0
+    assert control(host, "status").returncode == 0
+
+
+def test_a_broken_table_is_found_before_anything_is_reloaded(host: Host) -> None:
+    assert control(host, "start").returncode == 0
+    table: Path = host.federation.directory / "tables" / "hosts.tab"
+    good = table.read_text()
+    table.write_text(good + "broken\n")
+    for action in ("reload", "configtest", "start"):
+        result = control(host, action)
+        assert result.returncode == 6 and result.stderr.startswith(f"loncontrol: {table}:2: ")
+    table.write_text(good)
+    assert control(host, "reload").returncode == 0
+    eventually(lambda: "configuration taken over" in host.lonc.log and "configuration taken over" in host.lond.log)
+
+
+def test_peers_tell_why_since_when_and_by_how_much(federation: FederationFactory) -> None:
+    fed: Federation = federation(["msua1", "msul1", "msul2"], start=[])
+    here = fed.hosts["msua1"]
+    here.write_conf(lonMaxAttempts="3", lonRetryMax="100")
+    stopped = json.loads(control(here, "peers", "--json").stdout)
+    assert {peer["state"] for peer in stopped} == {"stopped"}
+    here.start()
+    fed.hosts["msul1"].start()
+    net = here.lonnet()
+    assert [net.critical("log:msu:smith:x", "msul2") for _ in range(3)] == ["con_delayed"] * 3
+    here.wait_for_link("msul1")
+    assert net.reply("ping", "msul1") == "msul1"
+
+    def told() -> dict[str, dict[str, object]]:
+        return {peer["host"]: peer for peer in json.loads(control(here, "peers", "--json").stdout)}
+
+    eventually(lambda: told()["msul2"]["state"] == "given up" and told()["msul1"]["requests"] != 0, 30)
+    peers = told()
+    assert (peers["msul1"]["state"], peers["msul1"]["delayed"], peers["msul1"]["why"]) == ("up", 0, "")
+    down = peers["msul2"]
+    assert (down["delayed"], down["why"]) == (3, "connection refused")
+    assert 0 <= float(str(down["oldest"])) < 60 and float(str(down["next_try"])) > 10
+    text = control(here, "peers", "-v").stdout.splitlines()
+    assert text[0].split()[:3] == ["HOST", "STATE", "SINCE"]
+    assert any(line.startswith("msul2") and line.endswith("connection refused") for line in text)
+    assert "how far behind the peer is" in "\n".join(text)
+
+    fed.hosts["msul2"].start_lond()
+    assert control(here, "retry").returncode == 0
+    here.wait_for_link("msul2", 10)
