@@ -9,7 +9,7 @@ never held while waiting for another's: two children cannot wait for each other.
 replaced is noticed at the next batch. At most londMaxOpenUsers databases are open.
 
 Raises: :class:`StorageError` for what the request or the disk is to blame for; anything else is a bug. Logs one
-critical line for each damaged database (storage_damage).
+critical line for each damaged database (lond.records.damage).
 
 Known limits: when a batch goes from one user to another whose lock is taken, what it wrote so far is
 committed on its own; the promises hold, only the number of commits grows. A batch over more users than may be open
@@ -23,20 +23,22 @@ import os
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar, cast
 
 from common.site import Site
-from lond.storage_database import Database, Opening, Patience, State
-from lond.storage_domain import DomainRecords
-from lond.storage_faults import Fault, StorageError, fault_of
-from lond.storage_paths import PASSWD, domain_directory, make_directory, user_directory
-from lond.storage_records import UserRecords
-from lond.storage_schema import DOMAIN_STEPS, USER_STEPS
+from lond.records.database import Database, Opening, Patience, State
+from lond.records.domain import DomainRecords
+from lond.records.faults import Fault, StorageError, fault_of
+from lond.records.paths import PASSWD, domain_directory, make_directory, user_directory
+from lond.records.schema import DOMAIN_STEPS, USER_STEPS
+from lond.records.user import UserRecords
 
 USER_DATABASE = "records.db"
 DOMAIN_DATABASE = "domain.db"
 
+COMMITTERS = 8  # threads that commit and close databases side by side, when a batch touches several
 _CHECKED_MAX = 10_000  # remembered paths, so that a database is checked for damage once per process
 
 Token = int
@@ -65,6 +67,7 @@ class Storage:
         self._last_token = 0
         self._current: _Key | None = None  # what the request under way uses
         self._checked: set[_Key] = set()
+        self._pool: ThreadPoolExecutor | None = None
 
     def user(self, domain: bytes, user: bytes, *, write: bool = False) -> UserRecords:
         """One user's records, for the request under way (see :meth:`perform`).
@@ -111,17 +114,45 @@ class Storage:
 
         :returns: the transactions that were not stored, with the reason.
         """
+        lost = self._commit_side_by_side()
         for key in list(self._batch):
-            self._finish(key)
+            if key in lost:
+                self._drop(key, self._judged(key, lost[key]))
+            else:
+                self._finish(key)
         failures, self._failures = self._failures, {}
         self._too_busy.clear()
         return failures
+
+    def _commit_side_by_side(self) -> dict[_Key, sqlite3.Error]:
+        """Commits what several users' databases have to commit, and tells which failed.
+
+        Each commit waits for the disk; the file system syncs those that wait at the same time together.
+        """
+        writing = [key for key, records in self._batch.items() if records.database.state is State.WRITING]
+        if len(writing) < 2:
+            return {}
+        commits = {key: self._threads().submit(self._batch[key].database.end) for key in writing}
+        errors = {key: commit.exception() for key, commit in commits.items()}
+        for error in errors.values():
+            if error is not None and not isinstance(error, sqlite3.Error):
+                raise error
+        return {key: error for key, error in errors.items() if isinstance(error, sqlite3.Error)}
+
+    def _threads(self) -> ThreadPoolExecutor:
+        # Made late: most batches touch one user, and a process with threads can't fork (lond's children never do).
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(COMMITTERS, "commit")
+        return self._pool
 
     def close(self) -> None:
         """Closes all databases; what was not committed is gone."""
         for key in list(self._open):
             self._drop(key, Fault.IO.error())
         self._failures.clear()
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
 
     def _records(self, key: _Key, write: bool) -> _Records:
         records = self._batch.get(key)
@@ -145,7 +176,7 @@ class Storage:
         while len(self._open) >= self._max_open:
             oldest = next(iter(self._open))
             self._finish(oldest)
-            self._drop(oldest, Fault.IO.error())
+            self._evict(oldest)
         records = self._open[key] = self._opened(key, write)
         return records
 
@@ -235,6 +266,11 @@ class Storage:
         token = self._tokens.pop(key, None)
         if token is not None:
             self._failures[token] = failure
+
+    def _evict(self, key: _Key) -> None:
+        """Closes an idle database beside the work: the last one who closes it moves its log into the file."""
+        if (records := self._open.pop(key, None)) is not None:
+            self._threads().submit(records.database.close)
 
     def _drop(self, key: _Key, failure: StorageError) -> None:
         """Closes a database; a transaction that it has open fails."""

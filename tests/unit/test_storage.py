@@ -7,13 +7,13 @@ import stat
 
 import pytest
 
-from lond import storage_schema
+from lond.records import schema
+from lond.records.damage import set_aside
+from lond.records.database import Opening, Patience
+from lond.records.faults import Fault, StorageError, fault_of
+from lond.records.paths import make_user_directory, user_directory
+from lond.records.schema import USER_STEPS
 from lond.storage import Storage
-from lond.storage_damage import set_aside
-from lond.storage_database import Opening, Patience
-from lond.storage_faults import Fault, StorageError, fault_of
-from lond.storage_paths import make_user_directory, user_directory
-from lond.storage_schema import USER_STEPS
 from tests.helpers.dispatching import NOW, Lond, connection_class, make_site
 
 DAMAGED = b"error: 5 database damaged, an administrator must act"
@@ -60,7 +60,7 @@ def test_a_wrong_name_never_becomes_a_path(tmp_path, name):
 def test_directories_are_durable_from_the_top_down(tmp_path, monkeypatch):
     events = []
     monkeypatch.setattr(
-        "lond.storage_paths.sync_directory", lambda path: events.append(str(path.relative_to(tmp_path)))
+        "lond.records.paths.sync_directory", lambda path: events.append(str(path.relative_to(tmp_path)))
     )
     directory = make_user_directory(tmp_path / "users", b"msu", b"smith")
     assert directory.is_dir()
@@ -72,7 +72,7 @@ def test_directories_are_durable_from_the_top_down(tmp_path, monkeypatch):
 
 def test_database_has_the_promised_form(site, monkeypatch):
     synced = []
-    monkeypatch.setattr("lond.storage_database.sync_directory", synced.append)
+    monkeypatch.setattr("lond.records.database.sync_directory", synced.append)
     with Lond(site) as lond:
         lond.ask("put:msu:smith:data:a=1")
         path = lond.user_path("smith")
@@ -151,7 +151,7 @@ def test_a_database_of_a_newer_program_is_left_alone(site):
 
 
 def test_steps_hold_no_semicolon_within_a_statement():
-    for step in (*USER_STEPS, *storage_schema.DOMAIN_STEPS):
+    for step in (*USER_STEPS, *schema.DOMAIN_STEPS):
         for statement in step.split(";"):
             assert sqlite3.complete_statement(statement + ";")
 
@@ -232,7 +232,7 @@ def test_only_the_file_in_which_damage_was_seen_is_set_aside(tmp_path, caplog):
 
 def test_setting_aside_is_durable(tmp_path, monkeypatch):
     synced = []
-    monkeypatch.setattr("lond.storage_damage.sync_directory", synced.append)
+    monkeypatch.setattr("lond.records.damage.sync_directory", synced.append)
     path = tmp_path / "records.db"
     path.write_bytes(b"damaged")
     set_aside(path, path.stat().st_ino, "malformed", NOW)
@@ -335,7 +335,7 @@ def test_no_room_for_the_file_itself(site, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with Lond(site) as lond:
-        monkeypatch.setattr("lond.storage_database._make_file", full)
+        monkeypatch.setattr("lond.records.database._make_file", full)
         assert lond.ask("put:msu:smith:data:a=1") == FULL
         monkeypatch.undo()
         assert lond.ask("put:msu:smith:data:a=1") == b"ok"
@@ -457,7 +457,7 @@ def test_two_children_make_a_database_at_once(site, monkeypatch):
                 assert two.ask("put:msu:smith:data:b=2") == b"ok"
             return original(path, flags, *rest)
 
-        monkeypatch.setattr("lond.storage_database.os.open", late)
+        monkeypatch.setattr("lond.records.database.os.open", late)
         assert one.ask("put:msu:smith:data:a=1") == b"ok"
         assert two.ask("dump:msu:smith:data") == b"a=1&b=2"
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 import sqlite3
 
-from lond.storage_faults import StorageError
+from lond.records.faults import StorageError
 
 # entry: the hashes. version: what `store` keeps, one row per name and value, in the order in which they came,
 # `number` counting from 1 per rid. history: append-only, what happened to a namespace. activity: the command `log`.

@@ -7,7 +7,7 @@ Promises: files have mode 0600 and their directory entry is durable before anyth
 for a lock always ends (lonBusyTimeout).
 
 Raises: :class:`StorageError` from :func:`open_database`; sqlite3.Error from the methods of
-:class:`Database`, which the owner judges by :func:`lond.storage_faults.fault_of`. Logs through storage_damage.
+:class:`Database`, which the owner judges by :func:`lond.records.faults.fault_of`. Logs through lond.records.damage.
 
 Known limits: the check at opening is left out for files over QUICK_CHECK_UP_TO, since it reads the whole file;
 there damage shows when the damaged page is used.
@@ -26,10 +26,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from lond.storage_damage import refuse_damaged, set_aside
-from lond.storage_faults import Fault, fault_of
-from lond.storage_paths import sync_directory
-from lond.storage_schema import migrate
+from lond.records.damage import refuse_damaged, set_aside
+from lond.records.faults import Fault, fault_of
+from lond.records.paths import sync_directory
+from lond.records.schema import migrate
 
 QUICK_CHECK_UP_TO = 8 * 1024 * 1024  # bytes
 
@@ -221,7 +221,12 @@ class Opening:
     def _connected(self, path: Path) -> sqlite3.Connection:
         # mode=rw: never make a file by the way, it would have the wrong mode. timeout=0: waiting is ours.
         return sqlite3.connect(
-            f"{path.as_uri()}?mode=rw", timeout=0, isolation_level=None, factory=self.factory, uri=True
+            f"{path.as_uri()}?mode=rw",
+            timeout=0,
+            isolation_level=None,
+            factory=self.factory,
+            uri=True,
+            check_same_thread=False,  # one thread at a time: commits and closes may run beside the loop's thread
         )
 
     def _prepare(self, connection: sqlite3.Connection, path: Path, steps: tuple[str, ...]) -> None:

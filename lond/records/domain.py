@@ -1,6 +1,6 @@
 """The records of one domain: institutional ids, courses, chat rooms, and what is kept for a short time.
 
-Texts are in escaped form. Every method belongs to one request, as in storage_records.
+Texts are in escaped form. Every method belongs to one request, as in lond.records.user.
 
 Promises: chat posts and temporary texts are forgotten after their time, when the next one is written.
 
@@ -13,9 +13,9 @@ import errno
 from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
-from lond.storage_database import Database
-from lond.storage_faults import StorageError
-from lond.storage_records import Item, Pairs
+from lond.records.database import Database
+from lond.records.faults import StorageError
+from lond.records.user import Item, Pairs
 
 CHAT_KEPT = 3600  # seconds
 PRESENT_FOR = 60  # seconds after the last look into the chat room

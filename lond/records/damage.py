@@ -19,8 +19,8 @@ import logging
 import os
 from pathlib import Path
 
-from lond.storage_faults import Fault, StorageError
-from lond.storage_paths import sync_directory
+from lond.records.faults import Fault, StorageError
+from lond.records.paths import sync_directory
 
 _log = logging.getLogger(__name__)
 

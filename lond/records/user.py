@@ -19,9 +19,9 @@ from itertools import groupby
 from operator import itemgetter
 from typing import cast
 
-from lond.storage_database import Database
-from lond.storage_faults import StorageError
-from lond.storage_numbers import sum_of
+from lond.records.database import Database
+from lond.records.faults import StorageError
+from lond.records.numbers import sum_of
 
 WITHOUT_HISTORY = b"nohist_"
 TIMESTAMP = b"timestamp"

@@ -11,7 +11,7 @@ import errno
 import re
 
 from common.escape import escape, unescape
-from lond.storage_faults import StorageError
+from lond.records.faults import StorageError
 
 _WHOLE = re.compile(rb"[+-]?[0-9]{1,30}")
 _DECIMAL = re.compile(rb"[+-]?(?:[0-9]{1,30}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})(?:[eE][+-]?[0-9]{1,3})?")

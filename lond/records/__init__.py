@@ -1,0 +1,1 @@
+"""Users' and domains' records: databases, schema, damage; :mod:`lond.storage` stands before them."""
