@@ -144,13 +144,17 @@ class Daemon:
         context.open()
         open_log(self.site, self.name, echo=False)
 
+        told = False
+
         def tell(code: int, message: str) -> None:
-            os.write(result, f"{code} {message}".encode()[:4096])
-            os.close(result)
+            nonlocal told
+            if not told:
+                os.write(result, f"{code} {message}".encode()[:4096])
+                os.close(result)
+            told = True
 
         code, message = self._serve(Notifier(), lambda: tell(EXIT_OK, ""))
-        if code != EXIT_OK:
-            tell(code, message)
+        tell(code, message)
         return code
 
     def _serve(self, notifier: Notifier, ready: Callable[[], None]) -> tuple[int, str]:

@@ -23,8 +23,8 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from uuid import uuid4
 
 from common.errors import SpoolError
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 WAITING, DONE, FAILED, HELD = "waiting", "done", "failed", "held"
 
 BUSY_SECONDS = 10.0  # how long a writer waits for another writer's commit
+WAL_PAUSE = 0.002  # seconds between two tries to make a new file a WAL file
+CHECK_BYTES = 67108864  # a file up to this size is looked through for damage when its sender opens it
 PURGE_ROWS = 2000  # at most so many rows are deleted in one transaction, to keep it short
 
 _SCHEMA = """
@@ -55,8 +57,7 @@ _SCHEMA_VERSION = 1
 _COLUMNS = "seq, id, command, created, attempts, state, reply, last_error"
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A critical message that is not in the FIFO yet.
 
     :param id: 32 hex digits, unique for all time.
@@ -67,8 +68,7 @@ class Message:
     command: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A message as it stands in the FIFO; `created` is UNIX time in seconds."""
 
     seq: int
@@ -81,8 +81,7 @@ class Row:
     last_error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of the message `seq`: its final state and the other side's reply."""
 
     seq: int
@@ -97,18 +96,28 @@ class Fifo:
     :param host: host id, checked by the hosts table.
     :param now: UNIX time in seconds.
     :param set_aside: move an unreadable file away and begin a new one (for the holder of the lease alone).
+    :param patience: seconds to wait for another writer's commit.
     :raises SpoolError: the file can't be opened or is damaged.
     """
 
     def __init__(
-        self, directory: Path, host: str, now: Callable[[], float] = time.time, *, set_aside: bool = False
+        self,
+        directory: Path,
+        host: str,
+        now: Callable[[], float] = time.time,
+        *,
+        set_aside: bool = False,
+        patience: float = BUSY_SECONDS,
     ) -> None:
         self.path = directory / f"{host}.db"
         self._now = now
+        self._patience = patience
         try:
             self._db = self._open(directory)
+            if set_aside:
+                self._check()
         except SpoolError as error:
-            if not (set_aside and isinstance(error.__cause__, sqlite3.DatabaseError) and _is_damage(error.__cause__)):
+            if not (set_aside and is_damaged(error)):
                 raise
             self._set_aside(error)
             self._db = self._open(directory)
@@ -120,9 +129,9 @@ class Fifo:
             fresh = not self.path.exists()
             if fresh:
                 os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-            db = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
+            db = sqlite3.connect(self.path, timeout=self._patience, isolation_level=None)
             try:
-                db.execute("PRAGMA journal_mode = WAL")
+                self._enter_wal_mode(db)
                 db.execute("PRAGMA synchronous = FULL")
                 _create_schema(db)
             except BaseException:
@@ -131,6 +140,31 @@ class Fifo:
             if fresh:
                 _sync_directory(directory)
             return db
+
+    def _enter_wal_mode(self, db: sqlite3.Connection) -> None:
+        # SQLite's own patience does not cover this statement: of two processes that open a new file at once, one
+        # would hear "locked".
+        end = time.monotonic() + self._patience
+        while True:
+            try:
+                db.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() >= end:
+                    raise
+            time.sleep(WAL_PAUSE)
+
+    def _check(self) -> None:
+        if self.path.stat().st_size > CHECK_BYTES:
+            return
+        with _spool_errors(self.path):
+            try:
+                (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+                if verdict != "ok":
+                    raise sqlite3.DatabaseError(str(verdict))
+            except BaseException:
+                self._db.close()
+                raise
 
     def _set_aside(self, error: SpoolError) -> None:
         suffix = f".damaged-{int(self._now())}"
@@ -296,18 +330,30 @@ class Lease:
     """
 
     def __init__(self, directory: Path, host: str) -> None:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._fd = os.open(directory / f"{host}.lease", os.O_CREAT | os.O_RDWR, 0o600)
+        self._path = directory / f"{host}.lease"
+        self._fd = -1
         self.held = False
 
     def try_take(self) -> bool:
-        """Take the lease if nobody holds it; never waits."""
+        """Take the lease if nobody holds it; never waits.
+
+        :raises SpoolError: its file can't be opened.
+        """
+        if self._fd < 0:
+            self._open()
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         self.held = True
         return True
+
+    def _open(self) -> None:
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._fd = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600)
+        except OSError as error:
+            raise SpoolError(f"{self._path}: {error}") from error
 
     def close(self) -> None:
         """Give the lease back."""
@@ -333,9 +379,10 @@ def _create_schema(db: sqlite3.Connection) -> None:
         raise
 
 
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    # OperationalError is the environment (locked, full, no permission); its siblings mean the file itself.
-    return not isinstance(error, sqlite3.OperationalError)
+def is_damaged(error: SpoolError) -> bool:
+    """Whether the file itself is at fault, and not its environment (locked, full, no permission)."""
+    cause = error.__cause__
+    return isinstance(cause, sqlite3.DatabaseError) and not isinstance(cause, sqlite3.OperationalError)
 
 
 def _sync_directory(directory: Path) -> None:

@@ -12,11 +12,13 @@ An exception in a callback leaves :meth:`Loop.run`: the process ends, and its pa
 from __future__ import annotations
 
 import heapq
+import itertools
 import os
 import selectors
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Protocol
 
@@ -48,10 +50,12 @@ class Watch:
 class Timer:
     """A call that is due at `when` on the loop's clock."""
 
-    __slots__ = ("call", "when")
+    __slots__ = ("_number", "call", "when")
+    _numbers = itertools.count()
 
     def __init__(self, when: float, call: Callable[[], None]) -> None:
         self.when = when
+        self._number = next(Timer._numbers)  # of calls that are due at the same time, the first made is the first
         self.call: Callable[[], None] | None = call
 
     def cancel(self) -> None:
@@ -59,7 +63,7 @@ class Timer:
         self.call = None
 
     def __lt__(self, other: Timer) -> bool:
-        return self.when < other.when
+        return (self.when, self._number) < (other.when, other._number)
 
 
 class Loop:
@@ -87,7 +91,7 @@ class Loop:
 
     def forget(self, channel: HasFileno) -> None:
         """Watch the channel no longer, if it was watched; must come before its close, for its number is reused."""
-        if channel in self._selector.get_map():
+        with suppress(KeyError, ValueError):  # not watched, or closed without ever having been
             self._selector.unregister(channel).data.active = False
 
     def call_later(self, seconds: float, call: Callable[[], None]) -> Timer:

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from common.config import differences
+from common.config import SETTINGS, Config, differences
 from common.errors import ConfigError
 from common.fork import prepare_for_children
 from common.loop import OUR_SIGNALS, Loop
@@ -64,8 +64,8 @@ class Parent(abc.ABC):
         """Compare the children that are wanted with those that live; start and stop accordingly."""
 
     @abc.abstractmethod
-    def on_message(self, member: Member, message: bytes, descriptors: list[int]) -> None:
-        """A child told something."""
+    def on_message(self, member: Member, message: bytes, descriptors: list[int]) -> bool:
+        """A child told something; True if the descriptors that came with it were taken."""
 
     @abc.abstractmethod
     def on_end(self, member: Member, code: int) -> None:
@@ -114,7 +114,9 @@ class Parent(abc.ABC):
     def _end_of_turn(self) -> None:
         if not self.stopping:
             self.balance()
-        elif not self.population:
+            return
+        self.population.stop_all()  # whoever was born in the turn in which we were asked to stop
+        if not self.population:
             self.loop.stop()
 
     def _stop(self) -> None:
@@ -127,8 +129,10 @@ class Parent(abc.ABC):
     def _on_message(self, member: Member, message: bytes, descriptors: list[int]) -> None:
         if member.key == LOADER:
             self._loader_text += message
-        else:
-            self.on_message(member, message, descriptors)
+        elif self.on_message(member, message, descriptors):
+            return
+        for descriptor in descriptors:
+            os.close(descriptor)
 
     def _on_end(self, member: Member, code: int) -> None:
         if member.key == LOADER:
@@ -160,6 +164,9 @@ class Parent(abc.ABC):
 
     def _load(self, birth: Birth) -> int:
         set_title(f"{self.name}: reading the configuration")
+        for number in OUR_SIGNALS - {signal.SIGTERM}:
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, OUR_SIGNALS)  # it has no loop that would
         try:
             result: Site | ConfigError = load_site(self.conf)
         except ConfigError as error:
@@ -168,6 +175,8 @@ class Parent(abc.ABC):
         return EXIT_CONFIG if isinstance(result, ConfigError) else 0
 
     def _loaded(self, code: int) -> None:
+        if self.stopping:
+            return
         if code == 0:
             self._take_over(pickle.loads(self._loader_text))  # noqa: S301 - our own child wrote it
         elif code == EXIT_CONFIG:
@@ -180,15 +189,23 @@ class Parent(abc.ABC):
 
     def _take_over(self, new: Site) -> None:
         old = self.site
-        self.site = replace(new, config=old.config) if self._tables_only else new
-        new = self.site
-        changed = differences(old.config, new.config)
-        if needs := changed & RESTART_ONLY:
+        if needs := differences(old.config, new.config) & RESTART_ONLY:
             log.warning("these settings count only after a restart: %s", ", ".join(sorted(needs)))
+        new = replace(new, config=old.config if self._tables_only else keep_bound(old.config, new.config))
+        self.site = new
+        changed = differences(old.config, new.config)
         log.info("configuration taken over: %d hosts, %d settings changed", len(new.table.hosts), len(changed))
         self.population.grace = new.config.grace
         self.on_reloaded(old, changed)
 
 
 # What a running parent has bound, locked or opened already.
-RESTART_ONLY = frozenset(("lonHostID", "lonSockDir", "lonDaemons", "londPort", "lonBindAddress", "londMaxChildren"))
+RESTART_ONLY = frozenset(
+    ("lonHostID", "lonSockDir", "lonDaemons", "lonDelayedDir", "londPort", "lonBindAddress", "londMaxChildren")
+)
+
+
+def keep_bound(old: Config, new: Config) -> Config:
+    """The new configuration with the old values of what a running parent can't change."""
+    kept = {setting.field: getattr(old, setting.field) for setting in SETTINGS if setting.name in RESTART_ONLY}
+    return replace(new, **kept)

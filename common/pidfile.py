@@ -1,7 +1,8 @@
 """The pid file of a daemon: the lock on it decides who runs, the number in it only informs.
 
 The lock is an flock that lives as long as the process; children close the descriptor. A pid read from the file is
-believed only while somebody holds the lock, so that nobody else's process is ever signalled.
+believed only while somebody holds the lock, and only if the process began when the file's second line says, so that
+nobody else's process is ever signalled.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 # Who asks whether a daemon runs (:func:`running_pid`) holds the lock for microseconds; a starting daemon tries again.
 PROBES = 10
+PID_DIGITS = 9
 PROBE_SECONDS = 0.01
 
 
@@ -36,8 +38,9 @@ class PidFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._fd = _lock(path)
-        os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
-        os.ftruncate(self._fd, len(b"%d\n" % os.getpid()))
+        text = b"%d\n%d\n" % (os.getpid(), _start_time(os.getpid()))
+        os.pwrite(self._fd, text, 0)
+        os.ftruncate(self._fd, len(text))
 
     def remove(self) -> None:
         """Delete the file if it is still ours, then give up the lock."""
@@ -78,8 +81,19 @@ def _is_at(fd: int, path: Path) -> bool:
 
 
 def _number(fd: int) -> int:
-    text = os.pread(fd, 32, 0).strip()
-    return int(text) if text.isdigit() else 0
+    """The pid in the file; 0 if there is none, or if it stands for a process of before that has left its number."""
+    pid, _, started = os.pread(fd, 64, 0).strip().partition(b"\n")
+    if not (pid.isdigit() and len(pid) <= PID_DIGITS and started.isdigit()):
+        return 0
+    return int(pid) if int(started) == _start_time(int(pid)) else 0
+
+
+def _start_time(pid: int) -> int:
+    """When a process started, in clock ticks since the machine did; 0 if there is no such process."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except (OSError, ValueError):
+        return 0
 
 
 def running_pid(path: Path) -> int | None:

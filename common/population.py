@@ -71,6 +71,7 @@ class Member:
     phase: Phase = Phase.ALIVE
     deadline: float = 0.0
     note: str = ""
+    ended: bool = False
 
 
 class Lifeline:
@@ -79,10 +80,13 @@ class Lifeline:
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
 
-    def tell(self, message: bytes, descriptors: tuple[int, ...] = ()) -> None:
-        """Send a message; a parent that is gone or far behind is no reason to wait."""
-        with suppress(OSError):
+    def tell(self, message: bytes, descriptors: tuple[int, ...] = ()) -> bool:
+        """Send a message; False if the parent is gone or so far behind that it would have to be waited for."""
+        try:
             socket.send_fds(self._channel, [message], list(descriptors))
+        except OSError:
+            return False
+        return True
 
     def tell_all(self, message: bytes) -> None:
         """Send a message of any length in pieces, waiting for the parent to take them (at most 10 s each)."""
@@ -162,23 +166,22 @@ class Population:
         """All children that have not been asked to end, oldest first."""
         return [m for m in self.members.values() if m.phase is Phase.ALIVE]
 
-    def start(
-        self, key: str, body: Callable[[Birth], int], inherited: Callable[[], None] | None = None
-    ) -> Member | None:
-        """Fork a child that lives in `body`; None if there is no slot or no process to be had now.
-
-        :param inherited: closes, in the child, what other children's descriptors the parent holds at this moment.
-        """
+    def start(self, key: str, body: Callable[[Birth], int]) -> Member | None:
+        """Fork a child that lives in `body`; None if there is no slot or no process to be had now."""
         if not self._free or self._loop.clock() < self._pause_until:
             return None
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError as error:
+            self._pause(error)
+            return None
         ours.setblocking(False)
         theirs.setblocking(False)
         self._generation += 1
         member = Member(key, self._generation, self._free[-1], ours, self._loop.clock())
         birth = Birth(member.generation, member.slot, self._board, Lifeline(theirs))
         try:
-            member.pid = self._system.fork(lambda: self._release_in_child(ours, inherited), lambda: body(birth))
+            member.pid = self._system.fork(lambda: self._release_in_child(ours), lambda: body(birth))
         except OSError as error:
             self._pause(error)
             ours.close()
@@ -190,14 +193,12 @@ class Population:
         self._loop.watch(ours, READ, lambda _mask: self._on_readable(member))
         return member
 
-    def _release_in_child(self, ours: socket.socket, inherited: Callable[[], None] | None) -> None:
+    def _release_in_child(self, ours: socket.socket) -> None:
         self._loop.close()
         ours.close()
         for sibling in self.members.values():
             sibling.lifeline.close()
         self._release()
-        if inherited:
-            inherited()
 
     def _pause(self, error: OSError) -> None:
         log.error("can't fork: %s; next try in %.0f s", error, FORK_PAUSE)
@@ -216,7 +217,7 @@ class Population:
 
     def stop(self, member: Member) -> None:
         """Ask a child to end: TERM now (once), KILL after the grace."""
-        if member.phase is not Phase.ALIVE:
+        if member.phase is not Phase.ALIVE or member.ended:
             return
         member.phase = Phase.ENDING
         member.deadline = self._loop.clock() + self.grace
@@ -245,40 +246,46 @@ class Population:
         """Take note of every child that ended; SIGCHLD is only a hint that there are some."""
         while (ended := self._system.reap()) is not None:
             pid, code = ended
-            member = self.members.get(pid)
+            member = self.members.pop(pid, None)
             if member is None:
                 log.debug("a process that is not ours was reaped: %d", pid)
                 continue
+            member.ended = True  # before its last words are read: its number may be somebody else's by now
             self._drain(member)
-            del self.members[pid]
             self._board.clear(member.slot)
             self._free.append(member.slot)
             self._on_end(member, code)
 
     def _drain(self, member: Member) -> None:
-        while member.lifeline.fileno() >= 0 and self._read(member):
-            pass
+        """Hear an ended child's last words, after its lifeline is closed: a message may have us fork another child."""
+        last_words = []
+        while (words := self._receive(member)) is not None:
+            last_words.append(words)
         if member.lifeline.fileno() >= 0:
             self._hang_up(member)
+        for message, descriptors in last_words:
+            self._on_message(member, message, descriptors)
 
     def _on_readable(self, member: Member) -> None:
-        self._read(member)
+        if (words := self._receive(member)) is not None:
+            self._on_message(member, *words)
 
-    def _read(self, member: Member) -> bool:
-        """Take one message; False when there is none."""
+    def _receive(self, member: Member) -> tuple[bytes, list[int]] | None:
+        """Take one message with its descriptors; None when there is none, or no more will come."""
+        if member.lifeline.fileno() < 0:
+            return None
         try:
             message, descriptors, _, _ = socket.recv_fds(member.lifeline, MESSAGE_BYTES, _MAX_DESCRIPTORS)
         except BlockingIOError:
-            return False
+            return None
         except ConnectionResetError:  # it ended without having read our last word; its own last words follow
-            return True
+            return self._receive(member)
         except OSError:
             message, descriptors = b"", []
         if not message:
             self._hang_up(member)
-            return False
-        self._on_message(member, message, descriptors)
-        return True
+            return None
+        return message, descriptors
 
     def _hang_up(self, member: Member) -> None:
         self._loop.forget(member.lifeline)

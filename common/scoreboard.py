@@ -4,9 +4,9 @@ A file of fixed-size slots in shared memory, ``.NAME.scoreboard`` in lonSockDir.
 no other; anybody who may read the file sees the states without asking a child, so that a hung one is visible too.
 The parent clears a slot only when its child has been reaped.
 
-A slot is guarded by a sequence number that is odd while it is being written; a reader takes its copy again when the
-number was odd or has changed. Text is cut to its field. Times are UNIX times, but `heartbeat` is on the monotonic
-clock, which all processes of a machine share.
+A slot has two copies and a number that says which of them holds: the writer fills the other one, then changes the
+number. So no reader meets half of a state, not even of a child that was killed while it wrote. Text is cut to its
+field. Times are UNIX times, but `heartbeat` is on the monotonic clock, which all processes of a machine share.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-_MAGIC = b"LONSCORE0001"
+_MAGIC = b"LONSCORE0002"
 _HEADER = struct.Struct("<12sII")  # magic, number of slots, parent's pid
 _HEADER_SIZE = 64
 _GUARD = struct.Struct("<I")
 _SLOT = struct.Struct("<iI16sddddddQQQIIII64s160s")
-_SLOT_SIZE = 512
+_SLOT_SIZE = 8 + 2 * _SLOT.size
 _READ_TRIES = 1000
 
 
@@ -51,7 +51,7 @@ class Slot:
     text: str = ""
 
 
-_TEXT_FIELDS = frozenset(("state", "host", "text"))
+_TEXT_FIELDS = {"state": 16, "host": 64, "text": 160}  # bytes
 _NAMES = tuple(field.name for field in fields(Slot))
 
 
@@ -93,14 +93,10 @@ class Scoreboard:
     def write(self, number: int, slot: Slot) -> None:
         """Publish a slot's content; only its child does this, and the parent once the child is gone."""
         start = self._start(number)
-        guard = _GUARD.unpack_from(self._map, start)[0]
-        values = [
-            value.encode("utf-8", "replace") if isinstance(value, str) else value
-            for value in (getattr(slot, name) for name in _NAMES)
-        ]
-        _GUARD.pack_into(self._map, start, guard + 1 & 0xFFFFFFFF | 1)
-        _SLOT.pack_into(self._map, start + _GUARD.size, *values)
-        _GUARD.pack_into(self._map, start, (guard | 1) + 1 & 0xFFFFFFFF)
+        guard = _GUARD.unpack_from(self._map, start)[0] + 1 & 0xFFFFFFFF
+        values = [_packed(name, getattr(slot, name)) for name in _NAMES]
+        _SLOT.pack_into(self._map, _copy(start, guard), *values)
+        _GUARD.pack_into(self._map, start, guard)
 
     def clear(self, number: int) -> None:
         """Free a slot whose child was reaped."""
@@ -112,8 +108,9 @@ class Scoreboard:
         raw = b""
         for _ in range(_READ_TRIES):
             before = _GUARD.unpack_from(self._map, start)[0]
-            raw = self._map[start + _GUARD.size : start + _GUARD.size + _SLOT.size]
-            if not before & 1 and before == _GUARD.unpack_from(self._map, start)[0]:
+            copy = _copy(start, before)
+            raw = self._map[copy : copy + _SLOT.size]
+            if before == _GUARD.unpack_from(self._map, start)[0]:
                 break
         values = [
             value.split(b"\0", 1)[0].decode("utf-8", "replace") if name in _TEXT_FIELDS else value
@@ -135,6 +132,17 @@ class Scoreboard:
         if not 0 <= number < self.slots:
             raise IndexError(f"slot {number} of {self.slots}")
         return _HEADER_SIZE + number * _SLOT_SIZE
+
+
+def _copy(start: int, guard: int) -> int:
+    return start + 8 + (guard & 1) * _SLOT.size
+
+
+def _packed(name: str, value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    data = value.encode("utf-8", "replace")[: _TEXT_FIELDS[name]]
+    return data.decode("utf-8", "ignore").encode()  # not half of a character
 
 
 def scoreboard_path(sock_dir: Path, daemon: str) -> Path:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from common.config import Config
 from common.loop import READ, WRITE, Loop
+from common.outgoing import Outgoing
 from common.protocol import Lines
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,18 @@ class CallerRequest:
 class Caller:
     """One connection to the UNIX socket."""
 
-    __slots__ = ("_lines", "_ready", "_socket", "_unsent", "callers", "closing", "dirty", "outstanding", "paused")
+    __slots__ = (
+        "_lines",
+        "_out",
+        "_ready",
+        "_socket",
+        "callers",
+        "closing",
+        "dirty",
+        "hung_up",
+        "outstanding",
+        "paused",
+    )
 
     def __init__(self, callers: Callers, channel: socket.socket) -> None:
         self.callers = callers
@@ -70,7 +82,8 @@ class Caller:
         self._socket = channel
         self._lines = Lines(callers.config.max_request)
         self._ready: list[bytes] = []
-        self._unsent = b""
+        self._out = Outgoing()
+        self.hung_up = False  # it will hear no answer, as far as we can know
 
     def on_ready(self, mask: int) -> None:
         """The connection is readable or writable."""
@@ -90,6 +103,7 @@ class Caller:
         except OSError:
             data = b""
         if not data:
+            self.hung_up = True
             self.drain()  # a caller that only closed its writing half still gets its replies
             return
         for line in self._lines.feed(data):
@@ -121,39 +135,45 @@ class Caller:
         self.dirty = False
         if self._socket.fileno() < 0:
             return
-        data = self._unsent
-        if self._ready:
-            self._ready.append(b"")
-            data += b"\n".join(self._ready)
-            self._ready.clear()
+        unread = self._out.size
+        if unread > self.callers.config.max_unread and self._ready:
+            self.close()  # it does not read what it asked for
+            return
         try:
-            sent = self._socket.send(data) if data else 0
-        except BlockingIOError:
-            sent = 0
+            self._out.write(self._socket, self._take_ready())
         except OSError:
             self.close()
             return
-        self._keep(data, sent)
-
-    def _keep(self, data: bytes, sent: int) -> None:
-        had_rest = bool(self._unsent)
-        self._unsent = data[sent:] if sent < len(data) else b""
-        if len(self._unsent) > self.callers.config.max_unread:
-            self.close()
-        elif bool(self._unsent) != had_rest:
+        if bool(self._out.size) != bool(unread) or self.settled:
             self.watch()
-        elif self.closing and not self.outstanding and not self._unsent:
-            self.close()
+
+    def _take_ready(self) -> bytes:
+        if not self._ready:
+            return b""
+        self._ready.append(b"")
+        data = b"\n".join(self._ready)
+        self._ready.clear()
+        return data
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is to be closed, and nothing keeps it open any more."""
+        return self.closing and not self.busy
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is awaited or not written yet."""
+        return bool(self.outstanding or self._ready or self._out.size)
 
     def watch(self) -> None:
         """Watch the connection for what is of interest now."""
         if self._socket.fileno() < 0:
             return
-        if self.closing and not self.outstanding and not self._unsent and not self._ready:
+        if self.settled:
             self.close()
             return
         read = 0 if self.paused or self.closing else READ
-        events = read | (WRITE if self._unsent else 0)
+        events = read | (WRITE if self._out.size else 0)
         loop = self.callers.loop
         loop.forget(self._socket)
         if events:
@@ -172,6 +192,7 @@ class Caller:
 
     def close(self) -> None:
         """Close the connection; replies that still come for it are dropped."""
+        self.hung_up = True
         if self._socket.fileno() >= 0:
             self.callers.loop.forget(self._socket)
             self._socket.close()
@@ -223,6 +244,11 @@ class Callers:
         self.loop.forget(self._listener)
         self._listener.close()
         self._listener = None
+
+    @property
+    def vanished(self) -> bool:
+        """Whether the socket file is gone though we serve; another child's in its place is all right."""
+        return self._listener is not None and not self._path.exists()
 
     def _accept(self, _mask: int) -> None:
         assert self._listener is not None
@@ -286,4 +312,4 @@ class Callers:
     @property
     def busy(self) -> bool:
         """Whether a caller still waits for a reply."""
-        return any(caller.outstanding or caller.dirty for caller in self._all)
+        return any(caller.busy for caller in self._all)

@@ -18,8 +18,9 @@ from collections import deque
 from dataclasses import dataclass
 
 from common.config import Config
+from common.errors import SpoolError
 from common.loop import Loop
-from common.permlog import PermLog
+from common.permlog import ENCRYPT, PermLog, perm_log_path
 from common.population import Birth
 from common.protocol import unsendable
 from common.scoreboard import Slot
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 EXIT_LINK_LOST = 69
 TICK = 1.0  # seconds between looks at time limits, liveness and the FIFO
 LEASE_TICK = 0.02  # seconds between tries to take the lease of a child that drains
-CRITICAL, ENCRYPT = b"critical:", b"encrypt:"
+CRITICAL = b"critical:"
 BAD_ID = b"error: a critical message begins with critical:ID: where ID has 32 hex digits"
 _ID = re.compile(rb"[0-9A-Fa-f]{32}")
 
@@ -76,9 +77,7 @@ class Child:
             self._on_up, self._on_lost,
         )  # fmt: skip
         self.callers = Callers(self.loop, site.config, site.config.sock_dir / host, self.on_line)
-        self.delivery = Delivery(
-            host, site.config, self.link, PermLog(site.config.daemons_dir / "logs/lonnet.perm.log")
-        )
+        self.delivery = Delivery(host, site.config, self.link, PermLog(perm_log_path(site.config)))
 
     def live(self) -> int:
         """Run until the link is lost or the parent wants us no more; the exit code."""
@@ -107,6 +106,9 @@ class Child:
         self.link.connect()
 
     def _on_up(self) -> None:
+        if self._draining:
+            self.link.close()
+            return
         self._up_since = self.loop.clock()
         self._slot.text, self._slot.attempts = "", 0
         self._set_state("delivering")
@@ -115,10 +117,30 @@ class Child:
         self._take_lease()
 
     def _take_lease(self) -> None:
-        if self.delivery.lease.try_take():
+        if self._draining or not self.link.up:
+            return
+        try:
+            taken = self.delivery.lease.try_take()
+        except SpoolError as error:
+            self._serve_without_fifo(error)
+            return
+        if taken:
             self.delivery.start()
         else:
-            self.loop.call_later(LEASE_TICK, self._take_lease)
+            self._await_lease()
+
+    def _await_lease(self) -> None:
+        waited = self.loop.clock() - self._up_since
+        if waited >= self.config.grace > waited - LEASE_TICK:
+            log.warning("another process still holds the FIFO of %s; critical messages wait for its end", self.host)
+        self.loop.call_later(LEASE_TICK if waited < self.config.grace else TICK, self._take_lease)
+
+    def _serve_without_fifo(self, error: SpoolError) -> None:
+        # Critical messages fail, and say so; that is no reason to refuse plain requests.
+        if self._slot.state == "delivering":
+            log.error("no critical messages to %s: %s", self.host, error)
+            self._serve()
+        self.loop.call_later(TICK, self._take_lease)
 
     def _serve(self) -> None:
         self.callers.appear()
@@ -161,8 +183,11 @@ class Child:
         if self.link.up:
             self._submit()
             self.link.flush()
-            if self._slot.state == "delivering" and self.delivery.lease.held and self.delivery.caught_up:
-                self._serve()
+        if self.link.up and self._slot.state == "delivering" and self.delivery.lease.held and self.delivery.caught_up:
+            self._serve()
+        if self.delivery.damaged and self.link.up:
+            self.link.close()
+            self._on_lost("its FIFO is damaged", False)
         self.callers.flush()
         if self._draining and not self.callers.busy and self.delivery.idle:
             self.loop.stop()
@@ -191,23 +216,28 @@ class Child:
         self.callers.expire(now)
         self._slot.delayed, self._slot.oldest_delayed = self.delivery.look()
         self._publish()
+        if self.callers.vanished:
+            log.warning("the socket of %s had vanished and is made again", self.host)
+            self.callers.disappear()
+            self.callers.appear()
         if self.link.up:
             self.link.check_alive()
 
-    def _on_lost(self, reason: str, by_peer: bool) -> None:
+    def _on_lost(self, reason: str, suspicious: bool) -> None:
         stood = self.loop.clock() - self._up_since if self._up_since else 0.0
         if self._up_since:
             log.warning("link to %s is lost after %.0f s: %s", self.host, stood, reason)
         elif reason != self._orders.why:  # one line per reason, not one per try
             log.warning("no link to %s: %s", self.host, reason)
         self.callers.disappear()
-        self.delivery.on_link_lost(reason, by_peer)
+        self.delivery.on_link_lost(reason, suspicious)
         self.callers.give_up()
         self._birth.lifeline.tell(b"lost %d %s" % (stood, reason.encode("utf-8", "replace")))
         self._exit_code = EXIT_LINK_LOST
         self.loop.stop()
 
     def _on_orphaned(self) -> None:
+        self.link.close()  # nothing may be sent any more whose reply nobody would see
         self.callers.disappear()
         self.delivery.on_link_lost("our parent ended", False)
         self.callers.give_up()
@@ -222,6 +252,7 @@ class Child:
         self._set_state("draining")
 
     def _cut_short(self) -> None:
+        self.link.close()
         self.delivery.on_link_lost("this child had to end", False)
         self.callers.give_up()
         self.loop.stop()

@@ -4,7 +4,7 @@ One commit per turn of the loop carries all messages that arrived and all outcom
 is sent only after that commit, and its caller is answered only after its outcome was recorded. Nothing overtakes:
 messages are sent by seq, and only while this child holds the host's lease.
 
-After the link came up messages are sent one by one at first, then twice as many at a time for as long as replies come.
+After the link came up messages are sent one by one at first, then twice as many with each round of replies.
 So when a message kills its receiver, it is soon found alone on the link; after `max_deliveries` such deaths it is
 held and the rest goes on. What the other side refuses becomes failed if its caller has gone away; a caller that still
 waits gets the refusal and decides itself.
@@ -18,9 +18,9 @@ import logging
 from collections import deque
 
 from common.config import Config
-from common.delayed import DONE, FAILED, HELD, WAITING, Fifo, Lease, Message, Outcome, Row
+from common.delayed import DONE, FAILED, HELD, WAITING, Fifo, Lease, Message, Outcome, Row, is_damaged
 from common.errors import SpoolError
-from common.permlog import Event, PermLog
+from common.permlog import ENCRYPT, Event, PermLog
 from common.protocol import unsendable
 from lonc.callers import Caller, CallerRequest
 from lonc.link import Link
@@ -29,9 +29,9 @@ log = logging.getLogger(__name__)
 
 CON_DELAYED, CON_FAILED = b"con_delayed", b"con_failed"
 PAGE = 1024  # rows in memory at most, however long the FIFO is
+PATIENCE = 1.0  # seconds that another writer of the FIFO may hold up this loop
 RETRY_MARKS = 1.0  # seconds between tries to record outcomes while the disk refuses them
 REFUSALS = (b"refused", b"rejected", b"unknown_cmd", b"error:")
-ENCRYPT = b"encrypt:"
 
 
 class CriticalRequest(CallerRequest):
@@ -72,6 +72,7 @@ class Delivery:
         self._limit = 1
         self._draining = False
         self._trouble = ""
+        self.damaged = False  # the file is at fault; the next child will set it aside
 
     def accept(self, request: CriticalRequest) -> None:
         """A critical message arrived; it is recorded at the end of the turn."""
@@ -79,6 +80,9 @@ class Delivery:
 
     def start(self) -> None:
         """The link is up and the lease is ours: begin to send what waits."""
+        # What was seen before the lease was ours, the child before us may have sent meanwhile.
+        self._to_send.clear()
+        self._loaded, self._behind = 0, True
         try:
             if self._open_if_there():
                 self._backlog_end = self._require().last_seq()
@@ -90,12 +94,13 @@ class Delivery:
     def caught_up(self) -> bool:
         """Whether everything that waited when the link came up has been answered."""
         oldest = self._in_flight or self._to_send
-        return not self._behind and not self._outcomes and not (oldest and oldest[0].seq <= self._backlog_end)
+        unrecorded = self._outcomes or self._unmarked
+        return not (self._behind or unrecorded or (oldest and oldest[0].seq <= self._backlog_end))
 
     @property
     def idle(self) -> bool:
         """Whether nothing is in flight and no caller of ours waits."""
-        return not (self._in_flight or self._outcomes or self._arrived or self._callers)
+        return not (self._in_flight or self._outcomes or self._unmarked or self._arrived or self._callers)
 
     @property
     def wants_room(self) -> bool:
@@ -131,7 +136,8 @@ class Delivery:
         return FAILED if reply.startswith(REFUSALS) and not self._waiting(row.id) else DONE
 
     def _waiting(self, id: str) -> list[CriticalRequest]:
-        return [request for request in self._callers.get(id, ()) if request.reply is None]
+        """Who will hear the reply, as far as we can know: refused, a message that nobody hears of is kept."""
+        return [r for r in self._callers.get(id, ()) if r.reply is None and not r.caller.hung_up]
 
     def _refuse(self, arrived: list[CriticalRequest]) -> None:
         for request in arrived:
@@ -139,14 +145,14 @@ class Delivery:
             request.answered(CON_FAILED)
 
     def _complain(self, error: SpoolError) -> None:
+        self.damaged = self.damaged or is_damaged(error)
         if str(error) != self._trouble:  # one line per trouble, not one per message
             self._trouble = str(error)
             log.error("critical messages to %s can't be recorded: %s", self._host, error)
 
     def _tell_callers(self, row: Row, reply: bytes) -> None:
         waiting = self._waiting(row.id)
-        self._callers.pop(row.id, None)
-        for request in waiting:
+        for request in self._callers.pop(row.id, ()):
             request.answered(reply)
         if not waiting:
             self._log_sent_later(row, reply)
@@ -166,12 +172,15 @@ class Delivery:
     def _take_rows(self, arrived: list[CriticalRequest], rows: list[Row]) -> None:
         for request, row in zip(arrived, rows, strict=True):
             self._attach(request, row)
-        consecutive = rows[0].seq == self._loaded + 1 and rows[-1].seq == self._loaded + len(rows)
-        if not self._behind and consecutive and len(self._to_send) + len(rows) <= PAGE:
+        if self.lease.held and not self._behind and self._follow_on(rows) and len(self._to_send) + len(rows) <= PAGE:
             self._to_send.extend(rows)
             self._loaded = rows[-1].seq
         else:
             self._behind = True
+
+    def _follow_on(self, rows: list[Row]) -> bool:
+        """Whether these are the next messages of the FIFO, with none of anybody else's, and none known before."""
+        return all(row.seq == self._loaded + n and row.state == WAITING for n, row in enumerate(rows, 1))
 
     def _attach(self, request: CriticalRequest, row: Row) -> None:
         if row.state == WAITING:
@@ -218,13 +227,16 @@ class Delivery:
         """The other side has executed (or refused) the message."""
         self._in_flight.popleft()  # replies come in the order of sending
         self._outcomes.append((row, reply))
-        self._limit = min(self._limit * 2, self._config.window)
+        self._limit = min(self._limit + 1, self._config.window)
 
-    def on_link_lost(self, reason: str, by_peer: bool) -> None:
-        """Record what is left, and count the death against the message that was alone on the link."""
-        if self._arrived or self._outcomes:
+    def on_link_lost(self, reason: str, suspicious: bool) -> None:
+        """Record what is left, and count the death against the message that was alone on the link.
+
+        :param suspicious: what was on the link may be the reason of its end.
+        """
+        if self._arrived or self._outcomes or self._unmarked:
             self._commit()
-        if by_peer and len(self._in_flight) == 1:
+        if suspicious and len(self._in_flight) == len(self._link.pending) == 1:
             self._blame(self._in_flight[0], reason)
 
     def _blame(self, row: Row, reason: str) -> None:
@@ -277,7 +289,8 @@ class Delivery:
 
     def _require(self) -> Fifo:
         if self._fifo is None:
-            self._fifo = Fifo(self._config.delayed_dir, self._host, set_aside=self.lease.held)
+            held = self.lease.held
+            self._fifo = Fifo(self._config.delayed_dir, self._host, set_aside=held, patience=PATIENCE)
         return self._fifo
 
     def close(self) -> None:

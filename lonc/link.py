@@ -19,6 +19,7 @@ from typing import Protocol
 from common.config import Config
 from common.hosts_table import Host
 from common.loop import READ, WRITE, Loop
+from common.outgoing import Outgoing
 from common.protocol import Event, Failed, Identified, KeyBuilt, LoncConnection, Refused, Replies
 
 RECEIVE_BYTES = 262144
@@ -54,7 +55,7 @@ class Link:
     :param options: of the peer in links.tab.
     :param bind: the address to connect from, "" for any.
     :param on_up: the key exchange is done.
-    :param on_lost: (reason, whether the other side ended it) the link is over.
+    :param on_lost: (reason, whether what was on the link may have caused it) the link is over.
     """
 
     def __init__(
@@ -79,8 +80,8 @@ class Link:
         self._on_up, self._on_lost = on_up, on_lost
         self._protocol = LoncConnection(own, config.max_reply)
         self._socket: socket.socket | None = None
-        self._out: list[bytes] = []
-        self._unsent = b""
+        self._lines: list[bytes] = []
+        self._out = Outgoing()
         self._pinged = False
         self.up = False
 
@@ -125,42 +126,31 @@ class Link:
         """Send a request with the next :meth:`flush`; the caller has looked whether there is room."""
         line = self._protocol.request(request.command, request.encrypt)
         request.size = len(line)
-        self._out.append(line)
+        self._lines.append(line)
         self.pending.append(request)
         self.pending_bytes += len(line)
 
     def flush(self) -> None:
         """Write what was submitted in this turn, with one send."""
-        if self._out and self._socket is not None:
-            data = b"".join(self._out)
-            self._out.clear()
+        if self._lines and self._socket is not None:
+            data = b"".join(self._lines)
+            self._lines.clear()
             self._send(data)
 
     def _send(self, data: bytes) -> None:
-        if self._unsent or not data:
-            self._unsent += data
-            return
         assert self._socket is not None
+        waited = self._out.size
         try:
-            sent = self._socket.send(data)
-        except BlockingIOError:
-            sent = 0
+            self._out.write(self._socket, data)
         except OSError as error:
             self._lose(_reason(error), True)
             return
-        if sent < len(data):
-            self._unsent = data[sent:]
-            self.loop.change(self._socket, READ | WRITE)
-
-    def _send_rest(self) -> None:
-        assert self._socket is not None
-        data, self._unsent = self._unsent, b""
-        self.loop.change(self._socket, READ)
-        self._send(data)
+        if bool(self._out.size) != bool(waited):
+            self.loop.change(self._socket, READ | WRITE if self._out.size else READ)
 
     def _on_ready(self, mask: int) -> None:
         if mask & WRITE:
-            self._send_rest()
+            self._send(b"")
         if mask & READ and self._socket is not None:
             self._receive()
 
@@ -211,16 +201,16 @@ class Link:
         """To be called about every second while the link is up."""
         silent = self.loop.clock() - self.last_received
         if silent >= self._config.dead_after:
-            self._lose(f"nothing received for {silent:.0f} s", False)
+            self._lose(f"nothing received for {silent:.0f} s", True)
         elif silent >= self._config.ping_after and not self._pinged:
             self._pinged = True
             if not self.pending:  # with requests outstanding, their replies are the signs of life
                 self.submit(Ping())
 
-    def _lose(self, reason: str, by_peer: bool) -> None:
+    def _lose(self, reason: str, suspicious: bool) -> None:
         if self._socket is not None:
             self.close()
-            self._on_lost(reason, by_peer)
+            self._on_lost(reason, suspicious)
 
     def close(self) -> None:
         """Close the connection; nothing is reported."""

@@ -93,7 +93,7 @@ class LoncParent(Parent):
         log.info("host %s is no longer in hosts.tab; its link is closed", host)
         del self.peers[host]
 
-    def on_message(self, member: Member, message: bytes, descriptors: list[int]) -> None:  # noqa: ARG002 - lond's need
+    def on_message(self, member: Member, message: bytes, descriptors: list[int]) -> bool:  # noqa: ARG002 - lond's need
         """``serving``, or ``lost STOOD REASON``."""
         word, _, rest = message.decode("utf-8", "replace").partition(" ")
         if word == "serving":
@@ -101,6 +101,7 @@ class LoncParent(Parent):
         elif word == "lost" and (peer := self.peers.get(member.key)):
             stood, _, reason = rest.partition(" ")
             self._on_lost(member, peer, float(stood), reason)
+        return False
 
     def _on_lost(self, member: Member, peer: Peer, stood: float, reason: str) -> None:
         member.note = "lost"
@@ -111,13 +112,15 @@ class LoncParent(Parent):
 
     def on_end(self, member: Member, code: int) -> None:
         """Note how a child ended; :meth:`balance` does the rest."""
+        if code != 0:
+            self._remove_socket_of_dead(member.key)
         peer = self.peers.get(member.key)
+        if peer is not None:
+            peer.outdated.discard(member.generation)
         if peer is None or member.phase is not Phase.ALIVE:
             return
-        peer.outdated.discard(member.generation)
         if member.note != "lost":
             log.error("child %d of %s ended unexpectedly with %d", member.pid, member.key, code)
-            self._remove_socket_of_dead(member.key)
             peer.delay, peer.why = peer.retry.failed(self.loop.clock() - member.started), f"its child ended with {code}"
             if peer.retry.failures > 1:
                 self._pause(peer)
@@ -135,7 +138,7 @@ class LoncParent(Parent):
     def on_usr1(self) -> None:
         """Try every lost link again now."""
         for peer in self.peers.values():
-            peer.retry.reset()
+            peer.retry.wake()
             peer.delay = peer.not_before = 0.0
         log.info("%s", self.status())
         self.population.signal(signal.SIGUSR1)

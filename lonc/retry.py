@@ -2,7 +2,7 @@
 
 At once after a link that stood, then after `first` seconds, doubling to `maximum`, each with jitter so that a crowd of
 servers does not return in step. After `give_up` failures in a row the host is given up: tried only every `maximum`
-seconds, until somebody asks for it (:meth:`Retry.reset`).
+seconds, until somebody asks for it (:meth:`Retry.wake`).
 """
 
 from __future__ import annotations
@@ -48,6 +48,6 @@ class Retry:
         delay = self._maximum if self.given_up else min(self._first * 2**exponent, self._maximum)
         return delay * self._uniform(1 - JITTER, 1 + JITTER)
 
-    def reset(self) -> None:
-        """Somebody asks for the host, or it was heard of: begin again."""
-        self.failures = 0
+    def wake(self) -> None:
+        """Somebody asks for the host, or it was heard of: the next tries come soon again."""
+        self.failures = min(self.failures, 1)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 
-from common.delayed import DONE, Fifo, Message, Row
+from common.delayed import Fifo, Message, Row
 from common.errors import SpoolError
 from common.permlog import Event, PermLog, perm_log_path
 from common.site import Site
@@ -44,8 +44,8 @@ class OwnStore:
             log.error("critical message to %s could not be stored: %s", host, error)
             self.record_failure(site, host, message.command)
             return CON_FAILED
-        if row.state == DONE:
-            return row.reply or b""
+        if row.reply is not None:
+            return row.reply
         self._log_of(site).write(Event.DELAYED, host, message.command)
         return CON_DELAYED
 

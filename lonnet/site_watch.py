@@ -25,7 +25,7 @@ from common.site import Site, dns, load_site
 log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 3.0
-TABLE_FILES = ("hosts.tab", "domain.tab", "spare.tab", "links.tab")
+TABLE_FILES = ("hosts.tab", "domain.tab", "spare.tab", "links.tab", "trust.tab")
 
 Stamp = tuple[tuple[int, int, int] | None, ...]
 Loader = Callable[[Path, Callable[[str], str]], Site]

@@ -38,7 +38,10 @@ class ChildFailed(Exception):
 
 
 class Child(Generic[T]):
-    """A forked child that lives in `body`; as a context manager it is killed and reaped at the end."""
+    """A forked child that lives in `body`; a context manager, at whose end it and all it has forked are gone.
+
+    It leads a process group of its own, and stays a zombie until the end, so that its number names it and its group.
+    """
 
     def __init__(self, body: Callable[[], T]) -> None:
         self._code: int | None = None
@@ -47,8 +50,11 @@ class Child(Generic[T]):
             warnings.simplefilter("ignore", DeprecationWarning)  # the thread of pytest-timeout only waits
             self.pid = os.fork()
         if self.pid == 0:
+            os.setpgid(0, 0)
             os.close(self._result)
             _live(body, write_end)
+        with suppress(PermissionError, ProcessLookupError):  # the child was faster
+            os.setpgid(self.pid, self.pid)
         os.close(write_end)
 
     def result(self) -> T:
@@ -74,30 +80,29 @@ class Child(Generic[T]):
         return data
 
     def wait(self) -> int:
-        """Reap the child: its exit code or negative signal number."""
+        """Wait for its end: its exit code or negative signal number."""
         if self._code is None:
             pidfd = os.pidfd_open(self.pid)
             try:
                 if not select.select([pidfd], [], [], PATIENCE)[0]:
-                    os.kill(self.pid, signal.SIGKILL)
                     raise AssertionError(f"the child did not end within {PATIENCE:.0f} s")
             finally:
                 os.close(pidfd)
-                self._code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+            status = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            assert status is not None
+            self._code = status.si_status if status.si_code == os.CLD_EXITED else -status.si_status
         return self._code
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        """Send a signal; it must not have been reaped yet."""
-        assert self._code is None, "a reaped child's number may be somebody else's"
+        """Send a signal."""
         os.kill(self.pid, number)
 
     def __enter__(self) -> Child[T]:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        if self._code is None:
-            self.kill()
-            self.wait()
+        os.killpg(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
         os.close(self._result)
 
 

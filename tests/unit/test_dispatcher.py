@@ -6,7 +6,7 @@ import pytest
 
 from lond.commands import registry
 from lond.commands.registry import REGISTRY, Pending, Trust, command
-from lond.storage_database import Opening, Patience
+from lond.records.database import Opening, Patience
 from tests.helpers.dispatching import Lond, connection_class, make_site
 
 

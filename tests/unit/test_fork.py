@@ -63,8 +63,11 @@ def test_whatever_happens_the_child_ends_there(error: BaseException) -> None:
 
 
 def test_a_bug_in_release_ends_the_child_too() -> None:
+    def fail() -> None:
+        raise OSError("x")
+
     def body() -> int:
-        return code_of(fork(lambda: raise_(OSError("x")) and None, lambda: 0))
+        return code_of(fork(fail, lambda: 0))
 
     assert in_child(body) == EXIT_BUG
 

@@ -17,6 +17,8 @@ from lonc.delivery import CON_DELAYED, CON_FAILED, CriticalRequest, Delivery
 class Caller:
     """A caller that nobody reads."""
 
+    hung_up = False
+
     def settle(self) -> None:
         pass
 
@@ -95,10 +97,10 @@ def world(tmp_path: Path) -> Iterator[World]:
 def opened(world: World) -> None:
     """Come to full speed: past the slow start, nothing behind."""
     world.start()
-    for number in range(12):
-        world.bring(b"warm%d" % number)
+    for number in range(8):
+        requests = [world.bring(b"warm%d" % number) for _ in range(2**number)]
         world.turn()
-        world.link.answer(b"ok")
+        world.link.answer(*[b"ok" for _ in requests])
         world.turn()
     world.link.sent.clear()
 
@@ -153,7 +155,7 @@ def test_messages_are_sent_one_by_one_at_first(world: World) -> None:
         counts.append(len(world.link.pending))
         world.link.answer(*[b"ok"] * len(world.link.pending))
         world.turn()
-    assert counts == [1, 2, 8, 9]
+    assert counts == [1, 2, 4, 8, 5]
     assert world.link.sent == [b"m%d" % number for number in range(20)]
     assert world.delivery.caught_up
 
@@ -207,10 +209,10 @@ def test_a_refusal_goes_to_the_caller_or_to_failed(world: World) -> None:
 def test_who_is_blamed_for_a_death(world: World, by_peer: bool, alone: bool, attempts: int) -> None:
     opened(world)
     for number in range(1 if alone else 2):
-        world.bring(b"m%d" % number, f"{number + 50:032x}")
+        world.bring(b"m%d" % number, f"{number + 5000:032x}")
     world.turn()
     world.delivery.on_link_lost("gone", by_peer)
-    row = world.delivery._require().find(f"{50:032x}")
+    row = world.delivery._require().find(f"{5000:032x}")
     assert row is not None and row.attempts == attempts and row.state == "waiting"
 
 

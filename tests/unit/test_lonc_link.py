@@ -59,8 +59,8 @@ class Pair:
     def on_up(self) -> None:
         self.ups += 1
 
-    def on_lost(self, reason: str, by_peer: bool) -> None:
-        self.losses.append((reason, by_peer))
+    def on_lost(self, reason: str, suspicious: bool) -> None:
+        self.losses.append((reason, suspicious))
 
     def serve_one(self) -> list[object]:
         """Take one message as lond, answer the dialogue, let the link take its turn."""
@@ -167,7 +167,7 @@ def test_silence_is_answered_with_one_ping_and_then_with_the_end(pair: Pair) -> 
     assert [request.command for request in pair.link.pending] == [b"ping"]
     pair.clock.now += 6
     pair.link.check_alive()
-    assert pair.losses == [("nothing received for 31 s", False)]
+    assert pair.losses == [("nothing received for 31 s", True)]
 
 
 def test_only_received_bytes_count_as_life(pair: Pair) -> None:

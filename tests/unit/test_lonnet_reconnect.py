@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from common.pidfile import _start_time
 from common.site import Site
 from lonnet import Lonnet
 from lonnet.reconnect import reconlonc
@@ -40,7 +41,7 @@ def lonc(pid_file: Path, on_signal: Callable[[], None]) -> Iterator[int]:
         try:
             lock = os.open(pid_file, os.O_RDWR | os.O_CREAT)
             fcntl.flock(lock, fcntl.LOCK_EX)
-            os.write(lock, b"%d\n" % os.getpid())
+            os.write(lock, b"%d\n%d\n" % (os.getpid(), _start_time(os.getpid())))
             os.write(writer, b"ready")
             signal.sigwait({signal.SIGUSR1})
             on_signal()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import pytest
@@ -323,7 +323,6 @@ def test_what_stood_before_a_violation_is_handed_over_first() -> None:
     ]
 
 
-@pytest.mark.xfail(strict=True, reason="LoncConnection._take_replies drops the good replies of a chunk that ends badly")
 @pytest.mark.parametrize("bad", [b"unasked\n", b"enc:bad\n"])
 def test_replies_before_a_violation_are_handed_over_first(bad: bytes) -> None:
     lonc = keyed_lonc(outstanding=1 if bad.startswith(b"un") else 2)
@@ -490,26 +489,23 @@ def lonc_with_requests(progress: int) -> LoncConnection:
     return keyed_lonc(outstanding=3 * (progress - 1)) if progress else a_lonc()
 
 
-@given(gibberish, cut_points, starts)
-@settings(deadline=None, max_examples=300)
-def test_lonc_comes_to_the_same_verdict_however_bytes_are_cut(data: bytes, points: list[int], progress: int) -> None:
-    lonc, same, dripped = (lonc_with_requests(progress) for _ in range(3))
-    events = [fed(lonc, [data]), fed(same, cut(data, points)), fed(dripped, single_bytes(data))]
-    verdicts = [["failed" if isinstance(e, tuple) else e for e in seen if not isinstance(e, Replies)] for seen in events]
-    assert verdicts[0] == verdicts[1] == verdicts[2]
-    assert lonc.state is same.state is dripped.state
-    assert lonc.outgoing() == same.outgoing() == dripped.outgoing()
+def failures_alike(events: list[object]) -> list[object]:
+    """Of several violations in one chunk lonc may name another one first."""
+    return ["failed" if isinstance(event, tuple) else event for event in events]
 
 
-@pytest.mark.xfail(strict=True, reason="LoncConnection._take_replies drops the good replies of a chunk that ends badly")
 @given(gibberish, cut_points, starts)
 @example(b"\n\n", [1], 1)
 @example(b"a\nb\nc\nd\n", [2], 2)
-@settings(deadline=None, max_examples=50)
+@example(b"a\nenc:\nb\n", [2], 2)
+@example(b"refused\n" + b"x" * 2000 + b"\n", [9], 0)
+@settings(deadline=None, max_examples=300)
 def test_lonc_does_not_care_how_bytes_are_cut(data: bytes, points: list[int], progress: int) -> None:
-    lonc, same = lonc_with_requests(progress), lonc_with_requests(progress)
+    lonc, same, dripped = (lonc_with_requests(progress) for _ in range(3))
     events = fed(lonc, [data])
-    assert fed(same, cut(data, points)) == events
+    assert failures_alike(fed(same, cut(data, points))) == failures_alike(events)
+    assert failures_alike(fed(dripped, single_bytes(data))) == failures_alike(events)
+    assert lonc.outgoing() == same.outgoing() == dripped.outgoing()
     check_end(lonc, events)
 
 
@@ -534,8 +530,15 @@ def lonc_after(*received: bytes) -> Callable[[], Connection]:
     return make
 
 
+def lond_challenged() -> Connection:
+    lond = a_lond()
+    lond.receive(b"init\n")
+    return lond
+
+
 AT_LIMIT: dict[str, tuple[Callable[[], Connection], int, bytes]] = {
     "lond start": (a_lond, MAX_HANDSHAKE_LINE, b"init:"),
+    "lond challenged": (lond_challenged, MAX_HANDSHAKE_LINE, b"1"),
     "lond open": (open_lond, MAX_REQUEST, b"put:"),
     "lond keyed": (keyed_lond, MAX_REQUEST, b"put:"),
     "lonc greeted": (a_lonc, MAX_HANDSHAKE_LINE, b"1"),
@@ -563,17 +566,9 @@ def test_a_line_of_just_the_limit_is_taken(place: str, way: int) -> None:
     assert not too_long(fed(make(), ways_to_send(line, b"\n")[way]), limit)
 
 
-def ends_after_the_limit() -> Iterator[object]:
-    """Place and end of line; each pair that is known to fail is marked."""
-    for place in AT_LIMIT:
-        for end in (b"\n", b"", b"\nmore\n", b"\n\n\n"):
-            late = not end and place in ("lonc accepted", "lonc identified")
-            reason = "Connection._check_length takes lonc's set-up behind `ok` for an open link"
-            yield pytest.param(place, end, marks=pytest.mark.xfail(strict=True, reason=reason) if late else ())
-
-
+@pytest.mark.parametrize("end", [b"\n", b"", b"\nmore\n", b"\n\n\n"], ids=repr)
 @pytest.mark.parametrize("way", range(4))
-@pytest.mark.parametrize(("place", "end"), list(ends_after_the_limit()))
+@pytest.mark.parametrize("place", AT_LIMIT)
 def test_a_line_of_a_byte_more_ends_the_link(place: str, way: int, end: bytes) -> None:
     make, limit, beginning = AT_LIMIT[place]
     connection = make()
@@ -581,15 +576,6 @@ def test_a_line_of_a_byte_more_ends_the_link(place: str, way: int, end: bytes) -
     events = fed(connection, ways_to_send(line, end)[way])
     assert too_long(events, limit)
     assert isinstance(events[-1], tuple) and connection.state is State.CLOSED
-
-
-@pytest.mark.parametrize("end", [b"", pytest.param(b"\n", marks=pytest.mark.xfail(
-    strict=True, reason="LondConnection._take_echo does not check the length of a line that came whole"
-))], ids=repr)  # fmt: skip
-def test_the_echo_has_the_limit_of_the_handshake(end: bytes) -> None:
-    lond = a_lond()
-    lond.receive(b"init\n")
-    assert too_long(fed(lond, [b"1" * (MAX_HANDSHAKE_LINE + 1) + end]), MAX_HANDSHAKE_LINE)
 
 
 def test_an_echo_of_just_the_limit_is_only_wrong() -> None:
@@ -664,28 +650,24 @@ def test_a_violation_is_reported_once_and_ends_the_machine() -> None:
     assert lond.state is State.CLOSED
 
 
-@pytest.mark.xfail(strict=True, reason="the length of lines behind `refused` is checked in state CLOSED")
 @pytest.mark.parametrize("received", [b"refused\n", CHALLENGE + b"\nrefused\n"])
 def test_a_long_line_behind_a_refusal_does_not_matter(received: bytes) -> None:
     events = a_lonc().receive(received + b"x" * (MAX_HANDSHAKE_LINE + 1) + b"\n")
     assert [type(event) for event in events][-1] is Refused
 
 
-@pytest.mark.xfail(strict=True, reason="blanks count for the length of a build key but not for the key string")
 @pytest.mark.parametrize("key", [b" " * 22, b" " * 40])
 def test_a_build_key_of_blanks_is_a_violation_or_a_key(key: bytes) -> None:
     events = lonc_after(CHALLENGE + b"\nok\nmsul1\n")().receive(key + b"\n")
     assert [type(event) for event in events][-1] in (Failed, KeyBuilt)
 
 
-@pytest.mark.xfail(strict=True, reason="a decrypted text is not checked to be one line")
 def test_an_encrypted_reply_is_one_line() -> None:
     lonc = keyed_lonc(1)
     events = lonc.receive(LinkCipher("msul1", "msul2", KEY).frame(b"mine\nanother caller's") + b"\n")
     assert all(b"\n" not in line for event in events if isinstance(event, Replies) for line in event.lines)
 
 
-@pytest.mark.xfail(strict=True, reason="a decrypted text is not checked to be one line")
 def test_an_encrypted_request_is_one_line() -> None:
     events = keyed_lond().receive(LinkCipher("msul1", "msul2", KEY).frame(b"log:a:b:c\nexit") + b"\n")
     assert all(b"\n" not in line for event in events if isinstance(event, Requests) for line, _ in event.commands)
@@ -762,7 +744,7 @@ def moves_of(connection: Connection, script: Iterable[bytes]) -> set[tuple[State
 
 
 def moves_of_all_dialogues() -> set[tuple[State, type[Event]]]:
-    made = {(State.START, Greeted)}  # lonc's first line, written by its constructor
+    made: set[tuple[State, type[Event]]] = {(State.START, Greeted)}  # lonc's first line, written by its constructor
     for steps in LOND.values():
         made |= moves_of(a_lond(), (step.received for step in steps))
     for script in LONC.values():
@@ -775,20 +757,12 @@ def moves_of_all_dialogues() -> set[tuple[State, type[Event]]]:
     return made
 
 
-NEVER_MADE = {(State.OPEN, Replies), (State.OPEN, Refused), (State.KEYED, Refused)}
-
-
 def test_every_entry_of_the_table_is_reached() -> None:
-    assert moves_of_all_dialogues() >= TABLE.keys() - NEVER_MADE
+    assert moves_of_all_dialogues() >= TABLE.keys()
 
 
 def test_every_move_is_in_the_table() -> None:
     assert moves_of_all_dialogues() <= TABLE.keys()
-
-
-@pytest.mark.xfail(strict=True, reason="three entries of TABLE can be reached by neither role")
-def test_the_table_has_no_dead_entries() -> None:
-    assert moves_of_all_dialogues() >= TABLE.keys()
 
 
 # --- a link that changes its process ----------------------------------------------------------------------
