@@ -4,8 +4,8 @@ The peer is known by its source address. An unknown one is closed without a byte
 `max_handshakes` children at a time before it has answered its challenge. A child whose peer never came through
 goes back to being a spare; one whose link was open ends with it. All databases are opened here, after the fork.
 
-To its parent it says ``greeting HOST``, ``serving HOST``, ``idle``, ``refused NUMBER ADDRESS REASON`` and, when it was asked
-to hand over, ``link ...`` with the descriptor of its link.
+To its parent it says ``greeting HOST``, ``serving HOST``, ``idle``, ``refused NUMBER ADDRESS REASON`` and, when it was
+asked to hand over, ``link ...`` with the descriptor of its link.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from lond.refusals import OTHERS
 log = logging.getLogger(__name__)
 
 TICK = 1.0  # seconds between updates of the scoreboard
+ACCEPT_PAUSE = 1.0  # seconds without accepting when no descriptor is free
 REFUSALS_AT_ONCE = 50  # addresses and reasons told to the parent per second
 HANDOVER_TICK = 0.05  # seconds between looks for an idle moment
 HAND_OVER, RETIRE = b"hand over", b"retire"  # what the parent says
@@ -45,10 +46,10 @@ class Child:
     :param prepare: makes the function that executes a session's requests.
     """
 
-    def __init__(self, site: Site, listener: socket.socket, birth: Birth, prepare: Prepare) -> None:
+    def __init__(self, site: Site, listener: socket.socket, birth: Birth, prepare: Callable[[Loop], Prepare]) -> None:
         self.site = site
         self.loop = Loop()
-        self._listener, self._birth, self._prepare = listener, birth, prepare
+        self._listener, self._birth, self._prepare = listener, birth, prepare(self.loop)
         self._slot = Slot(os.getpid(), birth.generation, started=time.time())
         self._link: Link | None = None
         self._was_open = False
@@ -85,6 +86,11 @@ class Child:
             try:
                 channel, address = self._listener.accept()
             except (BlockingIOError, ConnectionAbortedError):  # another child was quicker, or the peer has gone
+                return
+            except OSError as error:
+                log.error("can't accept links: %s; next try in %.0f s", error, ACCEPT_PAUSE)
+                self.loop.forget(self._listener)
+                self.loop.call_later(ACCEPT_PAUSE, lambda: self.loop.watch(self._listener, READ, self._accept))
                 return
             self._greet(channel, str(address[0]))
 
@@ -166,9 +172,9 @@ class Child:
         link = self._link
         if link is None or link.fileno() < 0:
             return
-        if link.idle:
-            packed = link.pack()
-            self._birth.lifeline.tell(packed.encode(), (link.fileno(),))
+        link.leave(wanted=True)
+        if link.idle and self._birth.lifeline.tell(link.pack().encode(), (link.fileno(),)):
+            link.close()  # our copy; what comes from now on is the next child's
             self.loop.stop()
         else:
             self.loop.call_later(HANDOVER_TICK, self._hand_over)

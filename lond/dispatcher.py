@@ -36,8 +36,8 @@ from lond.commands.registry import (
     Session,
     Trust,
 )
+from lond.records.faults import Fault, StorageError
 from lond.storage import Storage, Token
-from lond.storage_faults import Fault, StorageError
 
 __all__ = ["Dispatcher", "Pending", "Policy", "Services", "Session"]
 

@@ -21,6 +21,7 @@ from common.config import Config
 from common.crypto import new_build_key, new_challenge
 from common.hosts_table import Host
 from common.loop import READ, WRITE, Loop
+from common.outgoing import Outgoing
 from common.protocol import (
     Accepted,
     Departed,
@@ -36,7 +37,9 @@ from common.protocol import (
 from lond.dispatcher import Pending, Session
 
 RECEIVE_BYTES = 262144
-UNSENT_BYTES = 1048576  # replies a peer may leave unread before its requests wait
+UNSENT_BYTES = 1048576  # replies a peer may leave unread, or that wait behind a pending one, before requests wait
+QUEUED_BYTES = 4194304  # received requests that may wait before no more are read
+PACKED_BYTES = 8192  # of an unfinished request may travel with a link; of a longer one the end is awaited
 BATCH = 1024  # requests executed before one commit, at most
 SMALL_BATCH = 16  # the same after a batch whose replies were large
 BYE = b"bye"
@@ -107,9 +110,11 @@ class Link:
         self._execute: Execute | None = None
         self._commands: deque[tuple[bytes, bool]] = deque()
         self._replies: deque[bytes | Pending] = deque()
-        self._unsent = b""
+        self._out = Outgoing()
+        self._queued = 0  # bytes received since no request waited
+        self._held = 0  # bytes of replies that wait behind a pending one
         self._batch = BATCH
-        self._closing = False
+        self._closing = self._leaving = False
         self._events = READ
         self._protocol = self._resume(own, packed) if packed else self._begin(own)
         self._configure()
@@ -144,6 +149,8 @@ class Link:
     def _on_ready(self, mask: int) -> None:
         if mask & WRITE:
             self._write(b"")
+            if not self._out.size:
+                self._work()
         if mask & READ and not self._closing:
             self._receive()
 
@@ -157,8 +164,10 @@ class Link:
         if not data:
             self._end("" if self._execute else "it hung up before its answer to the challenge")
             return
+        self._queued += len(data)
         for event in self._protocol.receive(data):
-            self._handle(event)
+            if self._socket.fileno() >= 0:
+                self._handle(event)
         self._work()
 
     def _handle(self, event: Event) -> None:
@@ -169,8 +178,9 @@ class Link:
             self._write(self._protocol.outgoing())
         elif isinstance(event, Accepted):
             self._write(self._protocol.outgoing())
-            self._execute = self._prepare(self.session)
-            self._owner.on_open()
+            if self._socket.fileno() >= 0:  # else it hung up in the very moment in which it was accepted
+                self._execute = self._prepare(self.session)
+                self._owner.on_open()
         elif isinstance(event, KeyBuilt):
             self._on_key(event)
         elif isinstance(event, Departed):
@@ -214,7 +224,9 @@ class Link:
         self.requests += len(batch)
         self._replies.extend(replies)
         for reply in replies:
-            if not isinstance(reply, bytes):
+            if isinstance(reply, bytes):
+                self._held += len(reply)
+            else:
                 reply.on_settled(self._on_settled)
 
     def _on_settled(self, _reply: Pending) -> None:
@@ -224,7 +236,10 @@ class Link:
         """Execute and reply for as long as the peer takes the replies."""
         while self._socket.fileno() >= 0:
             self._send_replies()
-            if not self._commands or len(self._unsent) > UNSENT_BYTES:
+            if not self._commands:
+                self._queued = 0
+                break
+            if self._out.size > UNSENT_BYTES or self._held > UNSENT_BYTES or len(self._replies) > BATCH:
                 break
             self._run_batch()
         self._watch()
@@ -239,34 +254,30 @@ class Link:
                 break
             lines.append(line)
             replies.popleft()
+        self._held = sum(len(reply) for reply in replies if isinstance(reply, bytes))
         if lines:
             lines.append(b"")
             data = b"\n".join(lines)
             self._batch = BATCH if len(data) < UNSENT_BYTES else SMALL_BATCH
             self._write(data)
-        if self._closing and not self._replies and not self._commands and not self._unsent:
+        if self._closing and not self._replies and not self._commands and not self._out.size:
             self._end("")
 
     def _write(self, data: bytes) -> None:
-        data = self._unsent + data
         try:
-            sent = self._socket.send(data) if data else 0
-        except BlockingIOError:
-            sent = 0
+            self._out.write(self._socket, data)
         except OSError:
-            self._end("")
+            self._end("" if self._execute else "it hung up before its answer to the challenge")
             return
-        self._unsent = data[sent:]
-        if not self._unsent and (self._commands or self._closing):
-            self._loop.call_later(0, self._work)
         self._watch()
 
     def _watch(self) -> None:
         """Watch the connection for what is of interest now."""
         if self._socket.fileno() < 0:
             return
-        full = self._closing or len(self._commands) >= BATCH
-        events = (0 if full else READ) | (WRITE if self._unsent else 0)
+        waiting = len(self._commands) >= BATCH or self._queued > QUEUED_BYTES or self._out.size > UNSENT_BYTES
+        full = self._closing or self._leaving or (waiting and bool(self._commands or self._out.size))
+        events = (0 if full else READ) | (WRITE if self._out.size else 0)
         if events != self._events:
             self._events = events
             self._loop.forget(self._socket)
@@ -281,11 +292,16 @@ class Link:
     @property
     def idle(self) -> bool:
         """Whether nothing is under way on the open link."""
-        return self._execute is not None and not (self._commands or self._replies or self._unsent or self._closing)
+        under_way = self._commands or self._replies or self._out.size or self._closing
+        return self._execute is not None and not under_way and len(self._protocol.unread) <= PACKED_BYTES
+
+    def leave(self, wanted: bool) -> None:
+        """Read nothing more (or read on), so that the link becomes idle; a request half read is read to its end."""
+        self._leaving = wanted and len(self._protocol.unread) <= PACKED_BYTES
+        self._watch()
 
     def pack(self) -> Packed:
-        """The state of the idle link; its descriptor is :meth:`fileno`. Nothing may be read afterwards."""
-        self._loop.forget(self._socket)
+        """The state of the idle link; its descriptor is :meth:`fileno`."""
         return Packed(
             self.peer.id, self._build_key, self._protocol.unread.decode("latin-1"),
             self.session.version,

@@ -15,6 +15,8 @@ import os
 import signal
 import socket
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from common.daemon import main as daemon_main
@@ -25,6 +27,8 @@ from common.parent import Parent
 from common.pidfile import PidFile, signal_daemon
 from common.population import Birth, Member
 from common.site import Site, bind_address
+from lond.authentication.hash_pool import HashPool
+from lond.authentication.hash_worker import UNAVAILABLE
 from lond.child import HAND_OVER, RETIRE, Child
 from lond.link import Packed
 from lond.refusals import Refusals
@@ -35,7 +39,8 @@ log = logging.getLogger(__name__)
 BACKLOG = 1024
 SPARE, LINK = "spare", "link"  # why a child was born
 SURPLUS = 2  # spares beyond the wanted ones that may stay
-WAKE_PAUSE = 1.0  # seconds between two signals to lonc at least
+WAKE_PAUSE = 10.0  # seconds between two signals to lonc for the same host
+CRASH_PAUSE = 1.0  # seconds without new spares after one that ended unexpectedly
 
 
 class LondParent(Parent):
@@ -43,16 +48,28 @@ class LondParent(Parent):
 
     def __init__(self, site: Site, conf: Path, pid_file: PidFile, notifier: Notifier) -> None:
         self._listener = _listen(site)
-        super().__init__("lond", site, conf, site.config.max_children + 1, pid_file, notifier)
+        self._hashers = HashPool(site, self._listener.close)
+        # A link that is handed over has two children for a moment, and all may be handed over at once.
+        slots = 2 * site.config.max_children + HashPool.slots(site.config) + 1
+        super().__init__("lond", site, conf, slots, pid_file, notifier)
         self._refusals = Refusals(site.config.refusal_log_interval)
         self._outdated: set[int] = set()  # generations from before the last reload
-        self._wake_at = 0.0
-        self._wake_wanted = False
+        self._homeless: list[tuple[socket.socket, Packed]] = []  # links whose next child could not be forked yet
+        self._not_before = 0.0
+        self._woken: dict[str, float] = {}
         self._full = False
         self.loop.every(1.0, self._log_refusals)
 
+    def run(self, ready: Callable[[], None]) -> int:
+        """As every parent; the workers' sockets go at the end."""
+        try:
+            return super().run(ready)
+        finally:
+            self._hashers.close()
+
     def balance(self) -> None:
         """Enough spares, not too many; no child from before the last reload; no host with too many links."""
+        self._find_homes()
         fresh = [m for m in self._spares() if m.generation not in self._outdated]
         for _ in range(self.site.config.spares - len(fresh)):
             self._start_spare()
@@ -61,6 +78,7 @@ class LondParent(Parent):
         for member in (outdated if enough else []) + fresh[self.site.config.spares + SURPLUS :]:
             self._retire(member)
         self._limit_links()
+        self._hashers.balance(self.population, self.site, self.loop.clock(), self._outdated)
 
     def _spares(self) -> list[Member]:
         return [m for m in self.population.of(SPARE) if not m.note]
@@ -71,14 +89,16 @@ class LondParent(Parent):
         self.population.tell(member, RETIRE)
 
     def _start_spare(self) -> None:
-        if len(self.population) >= self.site.config.max_children:
+        if self.loop.clock() < self._not_before:
+            return
+        if len(self.population) >= self.site.config.max_children + HashPool.slots(self.site.config):
             if not self._full:
                 log.error("%d children are the most there may be; new links wait", self.site.config.max_children)
             self._full = True
             return
         self._full = False
-        site, listener = self.site, self._listener
-        self.population.start(SPARE, lambda birth: _live(site, listener, birth))
+        site, listener, hashers = self.site, self._listener, self._hashers
+        self.population.start(SPARE, lambda birth: _live(site, listener, hashers, birth))
 
     def _limit_links(self) -> None:
         links = [m for m in self.population.alive() if m.note.startswith("serving ")]
@@ -88,52 +108,76 @@ class LondParent(Parent):
                 log.warning("%s has %d links; the oldest is closed", note.removeprefix("serving "), number)
                 self.population.stop(oldest)
 
-    def on_message(self, member: Member, message: bytes, descriptors: list[int]) -> None:
+    def on_message(self, member: Member, message: bytes, descriptors: list[int]) -> bool:
         """What a child says; see :mod:`lond.child`."""
         word, _, rest = message.partition(b" ")
         text = rest.decode("utf-8", "replace")
         if word == b"link" and descriptors:
-            self._pass_on(Packed.decode(message), descriptors[0])
-        elif word == b"refused":
+            self._take_link(message, descriptors[0])
+            return True
+        if word == b"refused":
             self._on_refused(text)
+        elif word == UNAVAILABLE:
+            self._hashers.on_unavailable(text)
         elif word == b"idle":
             member.note = ""
         elif word == b"greeting":
             member.note = f"greeting {text}"
         elif word == b"serving":
             self._on_serving(member, text)
+        return False
 
     def _on_serving(self, member: Member, host: str) -> None:
         if member.key == SPARE:
             log.info("link of %s is open", host)
             if host != self.site.own.id:
-                self._wake_lonc()
+                self._wake_lonc(host)
         member.note = f"serving {host}"
         if host not in self.site.table:
             self.population.stop(member)
         elif member.generation in self._outdated:
             self.population.tell(member, HAND_OVER)
 
-    def _wake_lonc(self) -> None:
+    def _wake_lonc(self, host: str) -> None:
+        """Who reaches us can probably be reached; but two hosts that keep failing must not keep each other awake."""
         now = self.loop.clock()
-        if now >= self._wake_at:  # else one is on its way that will do for this link too
-            self._wake_at = now + WAKE_PAUSE
+        if now >= self._woken.get(host, 0.0) and not self._is_linked(host):
+            self._woken[host] = now + WAKE_PAUSE
             signal_daemon(pid_path(self.site, "lonc"), signal.SIGUSR1)
-            self.loop.call_later(WAKE_PAUSE, self._wake_again)
-            self._wake_wanted = False
-        else:
-            self._wake_wanted = True
 
-    def _wake_again(self) -> None:
-        if self._wake_wanted:
-            self._wake_lonc()
+    def _is_linked(self, host: str) -> bool:
+        return (self.site.config.sock_dir / host).exists()
 
-    def _pass_on(self, packed: Packed, descriptor: int) -> None:
+    def _take_link(self, message: bytes, descriptor: int) -> None:
         channel = socket.socket(fileno=descriptor)
-        site, listener = self.site, self._listener
-        if packed.host in site.table:
-            self.population.start(LINK, lambda birth: _live(site, listener, birth, (channel, packed)))
-        channel.close()
+        try:
+            packed = Packed.decode(message)
+            peer = self.site.table.by_ip(channel.getpeername()[0])
+        except (ValueError, TypeError, OSError) as error:
+            log.error("a link could not be handed over: %s", error)
+            channel.close()
+            return
+        if self.stopping or peer is None or peer.id != packed.host:  # no longer the host of this address
+            channel.close()
+            return
+        self._homeless.append((channel, packed))
+        self._find_homes()
+
+    def _find_homes(self) -> None:
+        while self._homeless:
+            channel, packed = self._homeless.pop(0)
+            site, listener, hashers = self.site, self._listener, self._hashers
+            live = partial(_live, site, listener, hashers, inherited=(channel, packed))
+            if self.population.start(LINK, live) is None:
+                self._homeless.insert(0, (channel, packed))
+                return
+            channel.close()
+
+    def release(self) -> None:
+        """Close, in a child, what belongs to the parent or to children that are yet to be born."""
+        super().release()
+        for channel, _ in self._homeless:
+            channel.close()
 
     def _on_refused(self, text: str) -> None:
         number, address, reason = text.split(" ", 2)
@@ -147,8 +191,12 @@ class LondParent(Parent):
     def on_end(self, member: Member, code: int) -> None:
         """Log links that ended; :meth:`balance` does the rest."""
         self._outdated.discard(member.generation)
+        self._hashers.on_end(member, code, self.loop)
         if code not in (0, -signal.SIGTERM):
-            log.error("child %d (%s) ended unexpectedly with %d", member.pid, member.note or "idle", code)
+            log.error("child %d (%s) ended unexpectedly with %d", member.pid, member.note or member.key, code)
+            if not member.note:  # one that dies at once must not become a storm of forks
+                self._not_before = self.loop.clock() + CRASH_PAUSE
+                self.loop.call_later(CRASH_PAUSE, lambda: None)
 
     def on_usr1(self) -> None:
         """Have every child log its status."""
@@ -175,9 +223,14 @@ class LondParent(Parent):
 
 
 def _live(
-    site: Site, listener: socket.socket, birth: Birth, inherited: tuple[socket.socket, Packed] | None = None
+    site: Site,
+    listener: socket.socket,
+    hashers: HashPool,
+    birth: Birth,
+    inherited: tuple[socket.socket, Packed] | None = None,
 ) -> int:
-    return Child(site, listener, birth, prepare(site)).live(inherited)
+    hashers.close_listeners()
+    return Child(site, listener, birth, prepare(site, hashers)).live(inherited)
 
 
 def _listen(site: Site) -> socket.socket:

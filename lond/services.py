@@ -7,21 +7,30 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 
+from common.loop import Loop
 from common.site import Site
+from lond.authentication.hash_pool import HashPool
+from lond.authentication.log_ins import LogIns
 from lond.child import Prepare
 from lond.dispatcher import Dispatcher, Session
 from lond.link import Execute
 from lond.storage import Storage
+from lond.trust import TrustPolicy
 from lonnet import Lonnet
+
+PONG_SECONDS = 10.0
 
 
 class Outside:
     """The services of one host, for one process."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, log_ins: LogIns) -> None:
         self._site = site
+        self.log_ins = log_ins
         self._net: Lonnet | None = None
+        self._pongs: dict[str, tuple[float, str]] = {}
 
     def load_average(self) -> float:
         """The load average over one minute."""
@@ -41,16 +50,28 @@ class Outside:
         return int(time.time())
 
     def ping_back(self, host_id: str) -> str:
-        """The reply of our machine's lonc to a ping of a host, or ``con_lost``."""
-        if self._net is None:
-            self._net = Lonnet(self._site)
-        return self._net.reply("ping", host_id, self._site.config.pong_timeout)
+        """The reply of our machine's lonc to a ping of a host, or ``con_lost``; remembered for :data:`PONG_SECONDS`.
+
+        Asking takes time that the link which asked has to wait; many requests at once must not add it up.
+        """
+        known = self._pongs.get(host_id)
+        if known is None or time.monotonic() >= known[0]:
+            if self._net is None:
+                self._net = Lonnet(self._site)
+            reply = self._net.reply("ping", host_id, self._site.config.pong_timeout)
+            known = self._pongs[host_id] = (time.monotonic() + PONG_SECONDS, reply)
+        return known[1]
 
 
-def prepare(site: Site) -> Prepare:
-    """What makes, for a session, the function that executes its requests."""
+def prepare(site: Site, hashers: HashPool) -> Callable[[Loop], Prepare]:
+    """What makes, for a child's loop and then for a session, the function that executes its requests."""
 
-    def for_session(session: Session) -> Execute:
-        return Dispatcher(site, Storage(site), session, Outside(site)).execute
+    def for_loop(loop: Loop) -> Prepare:
+        log_ins, policy = hashers.log_ins(loop, site), TrustPolicy(site)
 
-    return for_session
+        def for_session(session: Session) -> Execute:
+            return Dispatcher(site, Storage(site), session, Outside(site, log_ins), policy).execute
+
+        return for_session
+
+    return for_loop

@@ -4,6 +4,6 @@ Importing this package fills :data:`lond.commands.registry.REGISTRY`. A new fami
 functions under the decorator ``command`` and one name in the import below.
 """
 
-from lond.commands import announcement, chat, courses, ids, link, queries, records, temporary
+from lond.commands import announcement, authentication, chat, courses, ids, link, queries, records, temporary
 
-__all__ = ["announcement", "chat", "courses", "ids", "link", "queries", "records", "temporary"]
+__all__ = ["announcement", "authentication", "chat", "courses", "ids", "link", "queries", "records", "temporary"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lond.commands.arguments import TEXT
 from lond.commands.registry import Context, RequestError, Trust, command
-from lond.storage_paths import sync_directory
+from lond.records.paths import sync_directory
 
 FILE = "announcement.txt"
 

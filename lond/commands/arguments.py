@@ -15,7 +15,7 @@ import re
 from common.errors import Refused
 from common.escape import canonical, is_canonical, unescape
 from lond.commands.registry import Argument, RequestError
-from lond.storage_paths import is_name
+from lond.records.paths import is_name
 
 ROLES = b"roles"
 

@@ -6,7 +6,7 @@ from common.escape import unescape
 from lond.commands.arguments import COURSE_PAIRS, DOMAIN, FILTER, SINCE
 from lond.commands.joining import joined_items
 from lond.commands.registry import Context, Trust, command
-from lond.storage_records import Pairs
+from lond.records.user import Pairs
 
 ALL = b"."
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lond.commands.arguments import DOMAIN, ID_PAIRS, IDS
 from lond.commands.registry import Context, Trust, command
-from lond.storage_records import Pairs
+from lond.records.user import Pairs
 
 
 @command("idput", DOMAIN, ID_PAIRS, trust=Trust.RECORDS, writes=True, replies="`ok`, `error: ...`")

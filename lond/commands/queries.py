@@ -3,7 +3,7 @@
 querysend keeps the query and answers with its id. Who can answer it sends `queryreply` with that id to the host that
 asked, where the reply is kept as a temporary text: the caller asks its own host for it by `tmpget`.
 
-Known limits: nothing here answers queries yet; they are kept for storage_domain.TEMPORARY_KEPT.
+Known limits: nothing here answers queries yet; they are kept for lond.records.domain.TEMPORARY_KEPT.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from lond.commands.arguments import (
 from lond.commands.expression import selected
 from lond.commands.joining import joined, joined_items
 from lond.commands.registry import Context, Trust, command
-from lond.storage_records import Item, Pairs
+from lond.records.user import Item, Pairs
 
 _OK_OR_REFUSED = "`ok`, `error: ...`; ns roles: `refused`"
 

@@ -24,7 +24,7 @@ from typing import Any, Protocol
 from common.errors import LonError
 from common.hosts_table import Host
 from common.site import Site
-from lond.log_ins import LogIns
+from lond.authentication.log_ins import LogIns
 from lond.storage import Storage
 
 

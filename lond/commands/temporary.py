@@ -6,7 +6,7 @@ import secrets
 
 from lond.commands.arguments import ID, LINE
 from lond.commands.registry import Context, Trust, command
-from lond.storage_domain import DomainRecords
+from lond.records.domain import DomainRecords
 
 
 def own_domain(context: Context, *, write: bool = False) -> DomainRecords:

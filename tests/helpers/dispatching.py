@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,9 +13,10 @@ from common.hosts_table import HostsTable, parse_hosts
 from common.site import Site
 from lond.commands.registry import Pending, Policy
 from lond.dispatcher import Dispatcher, Session
+from lond.records.database import Opening
+from lond.records.paths import make_user_directory
 from lond.storage import Storage
-from lond.storage_database import Opening
-from lond.storage_paths import make_user_directory
+from tests.helpers.log_ins import LogInsInProcess
 
 HOSTS = """
 msul1:msu:library:msul1.test:127.0.0.1
@@ -46,6 +48,10 @@ class FixedServices:
         self.load = 0.5
         self.active = 3
         self.pinged: list[str] = []
+
+    @cached_property
+    def log_ins(self) -> LogInsInProcess:
+        return LogInsInProcess()
 
     def load_average(self) -> float:
         return self.load
@@ -89,7 +95,7 @@ class Lond:
         requests = [(line.encode() if isinstance(line, str) else line, encrypted) for line in lines]
         replies = self.dispatcher.execute(requests)
         assert len(replies) == len(lines)
-        return [reply for reply in replies if not isinstance(reply, Pending)]
+        return [(reply.reply or b"") if isinstance(reply, Pending) else reply for reply in replies]
 
     def user_path(self, user: str) -> Path:
         """Where the user's database lies."""
@@ -100,6 +106,8 @@ class Lond:
 
     def __exit__(self, *_: object) -> None:
         self.storage.close()
+        if "log_ins" in vars(self.services):
+            self.services.log_ins.close()
 
 
 class Connection(sqlite3.Connection):

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from common.escape import unescape
-from lond.storage_domain import CHAT_KEPT, PRESENT_FOR, TEMPORARY_KEPT
+from lond.records.domain import CHAT_KEPT, PRESENT_FOR, TEMPORARY_KEPT
 from tests.helpers.dispatching import NOW, Lond, make_site
 
 

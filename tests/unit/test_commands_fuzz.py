@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lond.commands.registry import REGISTRY
+from lond.commands.registry import REGISTRY, Pending
 from tests.helpers.dispatching import Lond, make_site
 
 # What is right often enough that the later arguments get their turn.
@@ -54,7 +54,8 @@ def test_every_line_has_a_reply(lond, requests):
     finally:
         logging.getLogger("lond").removeHandler(errors)
     assert len(replies) == len(requests)
-    assert all(isinstance(reply, bytes) and b"\n" not in reply for reply in replies)
+    ready = [reply.reply if isinstance(reply, Pending) else reply for reply in replies]
+    assert all(reply is None or b"\n" not in reply for reply in ready)
     assert errors.records == []
     assert outside(lond) <= {"users", "html", "announcement.txt"}
 

@@ -1,0 +1,1 @@
+"""Who a user is: accounts, passwords, log-ins, the workers that hash, and the throttle."""

@@ -1,0 +1,184 @@
+"""Failed log-ins: who waits how long, who does not, and the table that all children share."""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.config import Config
+from lond.authentication import throttle_table
+from lond.authentication.throttle import Limits, Record, failed, reserve
+from lond.authentication.throttle_table import PLACES, SETS, ThrottleTable
+from tests.helpers.in_child import in_child
+
+LIMITS = Limits(after=3, longest=3.0, forget=900.0)
+NOW = 1000.0
+
+
+def after_failures(number: int, now: float = NOW) -> Record:
+    record = Record()
+    for _ in range(number):
+        record = failed(record, now, LIMITS)
+    return record
+
+
+def wait(record: Record, now: float = NOW, limits: Limits = LIMITS) -> float | None:
+    return reserve(record, now, limits)[1]
+
+
+class TestPolicy:
+    def test_limits_of_the_configuration(self) -> None:
+        assert Limits.of(Config(host_id="msul1")) == LIMITS
+
+    @pytest.mark.parametrize(
+        ("failures", "expected"), [(0, 0), (1, 0), (2, 0), (3, 0.25), (4, 0.5), (5, 1), (6, 2), (7, 3), (1000, 3)]
+    )
+    def test_the_wait_grows_up_to_its_limit(self, failures: int, expected: float) -> None:
+        assert wait(after_failures(failures)) == expected
+
+    def test_who_comes_after_the_gap_does_not_wait(self) -> None:
+        assert wait(after_failures(7), NOW + 3) == 0
+
+    def test_those_at_the_same_time_come_one_after_the_other(self) -> None:
+        record, waits = after_failures(5), []
+        for _ in range(5):
+            record, seconds = reserve(record, NOW, LIMITS)
+            waits.append(seconds)
+        assert waits == [1, 2, 3, None, None]
+
+    def test_who_is_not_let_in_makes_nobody_wait_longer(self) -> None:
+        record = after_failures(7)
+        record, _ = reserve(record, NOW, LIMITS)
+        assert reserve(record, NOW, LIMITS) == (record, None)
+
+    def test_after_a_pause_all_is_forgotten(self) -> None:
+        record = after_failures(100)
+        assert wait(record, NOW + 899) == 0  # the gap is long over, but
+        assert failed(record, NOW + 899, LIMITS).failures == 101
+        assert failed(record, NOW + 900, LIMITS).failures == 1
+
+    def test_it_can_be_turned_off(self) -> None:
+        off = Limits(after=1, longest=0.0, forget=900.0)
+        record = failed(failed(Record(), NOW, off), NOW, off)
+        assert wait(record, NOW, off) == 0
+
+    @settings(deadline=None)
+    @given(st.lists(st.tuples(st.floats(0, 5), st.booleans()), max_size=60), st.integers(1, 5), st.floats(0, 10))
+    def test_every_wait_is_bounded_and_guesses_are_rare(
+        self, steps: list[tuple[float, bool]], after: int, longest: float
+    ) -> None:
+        limits = Limits(after, longest, 900.0)
+        record, now, checked = Record(), NOW, []
+        for pause, fails in steps:
+            now += pause
+            record, seconds = reserve(record, now, limits)
+            assert seconds is None or 0 <= seconds <= longest
+            if seconds is not None:
+                checked.append((now + seconds, record.failures))
+            if fails:
+                record = failed(record, now, limits)
+        for (earlier, failures), (later, _) in itertools.pairwise(checked):
+            if failures >= after + 10:
+                assert later - earlier >= longest - 1e-6
+
+
+@pytest.fixture
+def table() -> Iterator[ThrottleTable]:
+    table = ThrottleTable.create()
+    yield table
+    table.close()
+
+
+def fail(table: ThrottleTable, user: str, host: str = "msua1", now: float = NOW) -> int:
+    def change(record: Record) -> tuple[Record, int]:
+        new = failed(record, now, LIMITS)
+        return new, new.failures
+
+    return table.change(b"msu", user.encode(), host, change)
+
+
+def look(table: ThrottleTable, user: str, host: str = "msua1") -> Record:
+    return table.change(b"msu", user.encode(), host, lambda record: (record, record))
+
+
+class TestTable:
+    def test_a_record_is_kept(self, table: ThrottleTable) -> None:
+        assert [fail(table, "smith") for _ in range(3)] == [1, 2, 3]
+        assert look(table, "smith") == after_failures(3)
+
+    def test_another_host_user_or_domain_has_its_own(self, table: ThrottleTable) -> None:
+        fail(table, "smith")
+        assert look(table, "smith", "hubl1") == Record()
+        assert look(table, "jones") == Record()
+        assert table.change(b"hub", b"smith", "msua1", lambda record: (record, record)) == Record()
+
+    def test_names_that_only_look_alike_when_joined(self, table: ThrottleTable) -> None:
+        table.change(b"a", b"bc", "d", lambda _: (after_failures(1), None))
+        assert table.change(b"ab", b"c", "d", lambda record: (record, record)) == Record()
+
+    def test_looking_takes_no_place(self, table: ThrottleTable, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(throttle_table, "SETS", 1)
+        fail(table, "smith", now=1.0)
+        for number in range(100):
+            look(table, f"user{number}")
+        assert look(table, "smith").failures == 1
+
+    def test_memory_is_bounded_and_the_oldest_goes_first(
+        self, table: ThrottleTable, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(throttle_table, "SETS", 1)
+        for number in range(PLACES):
+            fail(table, f"user{number}", now=NOW + number)
+        fail(table, "user0", now=NOW + 100)
+        fail(table, "another", now=NOW + 101)
+        kept = [number for number in range(PLACES) if look(table, f"user{number}").failures]
+        assert kept == [0, 2, 3, 4, 5, 6, 7]
+        assert look(table, "another").failures == 1
+
+    def test_keys_spread_over_the_sets(self, table: ThrottleTable) -> None:
+        number = SETS * PLACES // 4
+        for user in range(number):
+            fail(table, f"user{user}")
+        lost = sum(look(table, f"user{user}") == Record() for user in range(number))
+        assert lost < number / 100
+
+    def test_all_processes_share_it(self, table: ThrottleTable) -> None:
+        fail(table, "smith")
+        assert in_child(lambda: fail(table, "smith")) == 2
+        assert fail(table, "smith") == 3
+        in_child(table.count)
+        assert table.count() == 2
+        assert table.total == 2
+
+    def test_no_change_of_several_processes_is_lost(self, table: ThrottleTable) -> None:
+        def many() -> None:
+            for _ in range(200):
+                fail(table, "smith")
+
+        def both() -> None:
+            in_child(many)
+
+        many()
+        in_child(lambda: (many(), both()))
+        assert look(table, "smith").failures == 600
+
+    def test_a_lock_that_is_never_given_back_stops_nobody(
+        self, table: ThrottleTable, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def locked(*arguments: object) -> None:
+            if arguments[1] != fcntl.LOCK_UN:
+                raise BlockingIOError
+
+        monkeypatch.setattr(throttle_table.fcntl, "lockf", locked)
+        assert fail(table, "smith") == 1
+
+    def test_it_holds_no_names(self, table: ThrottleTable) -> None:
+        fail(table, "smith")
+        content = bytes(table._memory)
+        assert b"smith" not in content
+        assert content.strip(b"\0")
