@@ -1,0 +1,1 @@
+"""The administrator's tool for users: add, show, export, import, move."""
