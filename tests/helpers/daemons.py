@@ -37,6 +37,11 @@ def pid_file(host: Host, name: str) -> Path:
     return host.directory / "logs" / f"{name}.pid"
 
 
+def pid_in(path: Path) -> int:
+    """The number on the first line of a pid file."""
+    return int(path.read_text().split("\n")[0])
+
+
 def daemon_of(host: Host, name: str) -> Daemon:
     return host.lonc if name == "lonc" else host.lond
 
@@ -98,7 +103,11 @@ def no_links_missing(host: Host, *peers: str) -> None:
 def settled(host: Host, links: int) -> None:
     """As many links as there should be, and as many spares; nobody else."""
     states = Counter(slot.state for slot in host.lond.slots())
-    assert states["serving"] == links and 2 <= states["idle"] <= 4 and set(states) == {"serving", "idle"}, states
+    assert (
+        states["serving"] == links
+        and 2 <= states["idle"] <= 4
+        and set(states) == {"serving", "idle", "hasher", "asker"}
+    ), states
     assert len(children(host.lond)) == sum(states.values())
 
 

@@ -378,11 +378,12 @@ def test_a_held_reply_does_not_lose_a_critical_message(fed: Federation, lond: Cl
     assert lond.commands() == [b"log:msu:smith:slow"]
 
 
-@pytest.mark.parametrize("word", ["exit", "quit"])
-def test_link_comes_back_after_a_farewell(fed: Federation, lond: ClassicLond, word: str) -> None:
-    assert fed.hosts[OURS].lonnet().reply(word, CLASSIC) == "bye"
-    lond.wait_until(lambda peer: len(peer.links_made) == 2, LINK_UP)
-    eventually_answers(fed)
+@pytest.mark.parametrize("word", ["exit", "quit", "ekey"])
+def test_no_caller_can_end_the_link_of_all(fed: Federation, lond: ClassicLond, word: str) -> None:
+    net = fed.hosts[OURS].lonnet()
+    assert net.reply(word, CLASSIC) == "refused"
+    assert net.reply("ping", CLASSIC) == CLASSIC
+    assert len(lond.links_made) == 1
 
 
 def test_messages_delayed_while_a_classic_lond_was_away_arrive_in_order(fed: Federation) -> None:

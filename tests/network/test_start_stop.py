@@ -23,6 +23,7 @@ from tests.helpers.daemons import (
     both,
     daemon_of,
     pid_file,
+    pid_in,
     run,
     signals,
     status_of,
@@ -84,7 +85,7 @@ def test_a_second_instance_names_the_first(host: Host, name: str) -> None:
         second = run(host, name, *options)
         assert second.returncode == UNAVAILABLE
         assert f"already running with pid {daemon.pid}" in second.stderr
-    assert pid_file(host, name).read_text() == f"{daemon.pid}\n"
+    assert pid_in(pid_file(host, name)) == daemon.pid
     assert daemon.log.count("started with pid") == 1
     assert daemon.stop() == OK
 
@@ -166,7 +167,7 @@ def test_a_stale_pid_file_stops_nobody(host: Host, name: str, content: str) -> N
     path.write_bytes(stale_contents()[content])
     daemon = daemon_of(host, name)
     daemon.start()
-    assert path.read_text() == f"{daemon.pid}\n"
+    assert pid_in(path) == daemon.pid
     assert daemon.stop() == OK
     assert not path.exists()
 
@@ -179,7 +180,7 @@ def test_of_two_starters_at_once_one_serves(host: Host, name: str) -> None:
         assert sorted(result.returncode for result in results) == [OK, UNAVAILABLE], results
         loser = next(result for result in results if result.returncode)
         assert "already running with pid" in loser.stderr
-        assert pid_file(host, name).read_text() == f"{running_pid(pid_file(host, name))}\n"
+        assert pid_in(pid_file(host, name)) == running_pid(pid_file(host, name))
         stop_by_pid_file(host, name)
 
 
