@@ -8,9 +8,10 @@ Promises: every call ends, at its limit at the latest (storing a critical messag
 lonc costs no answer. A reply always belongs to its request. A critical message is on disk or answered, or the
 caller hears ``con_failed``. No signals, no fork, no atexit, no output: fit for mod_wsgi.
 
-Raises ValueError for a command that can't be a request line, ConfigError when it is made of a bad configuration;
-else nothing: what can't be had is answered with the classic strings. Logs a warning when sockets can't be reached
-for a reason of this machine (permission, descriptors), once for each reason.
+`reply` and `critical` raise ValueError for a command that can't be a request line, making a Lonnet raises ConfigError
+for a bad configuration; else nothing: what can't be had is answered with the classic strings. The typed calls above
+them (`user`, `course`, `domain`, ...) raise what :mod:`lonnet.errors` says instead. Logs a warning when sockets can't
+be reached for a reason of this machine (permission, descriptors), once for each reason.
 
 Known limits: changes of the configuration are noticed when a connection is made or an unknown host is named
 (:mod:`lonnet.site_watch`); hosts without an IP in hosts.tab that are new are then looked up in DNS within the call.
@@ -26,8 +27,7 @@ import threading
 import weakref
 from os import getpid
 from pathlib import Path
-from time import monotonic
-from uuid import uuid4
+from time import monotonic, time_ns
 
 from common.config import config_path
 from common.delayed import Message
@@ -35,17 +35,24 @@ from common.errors import PeerUnavailable
 from common.site import Site, load_site
 from lonnet.connection import Connection, NotExecuted, Unusable, seconds_left, socket_path
 from lonnet.connections import Connections
+from lonnet.courses import Course
+from lonnet.deadline import LONGEST_TIMEOUT as LONGEST_TIMEOUT
+from lonnet.deadline import Deadline
+from lonnet.deadline import limit as limit_of
 from lonnet.delayed import OwnStore
+from lonnet.domains import Domain
 from lonnet.errors import NoSuchHost
+from lonnet.homes import HomeCache, UserName, home_server
 from lonnet.reconnect import reconlonc
 from lonnet.site_watch import SiteWatch
+from lonnet.temporary import Temporary
+from lonnet.users import User
+from lonnet.wire import TEXT
 
 log = logging.getLogger(__name__)
 
 CON_LOST, CON_FAILED, NO_SUCH_HOST = "con_lost", "con_failed", "no_such_host"
 
-ALLOWANCE = 2.0  # seconds that lonc's own answer at its time limit may take to get here
-LONGEST_TIMEOUT = 86400.0  # seconds that a caller may ask for
 TRIES = 5  # connections that one call may use up: one left from before a rolling restart, and some to spare
 
 _LINE_BREAKER = re.compile("[\n\r\0]").search
@@ -66,6 +73,7 @@ class Lonnet:
         self._local = threading.local()
         self._all: weakref.WeakValueDictionary[int, Connections] = weakref.WeakValueDictionary()
         self._last_trouble = ""
+        self.homes = HomeCache()
 
     @classmethod
     def from_conf(cls, path: str | os.PathLike[str] | None = None) -> Lonnet:
@@ -93,7 +101,7 @@ class Lonnet:
         Source: classic-protocol, section 3.
         """
         line = self._request_line(command, "")
-        limit = _limit(timeout, self._watch.site.config.request_timeout)
+        limit = limit_of(timeout, self._watch.site.config.request_timeout)
         try:
             return self._ask(host, line, limit).decode("utf-8", "surrogateescape")
         except NoSuchHost:
@@ -113,9 +121,9 @@ class Lonnet:
         """
         if command.startswith(_CRITICAL):
             raise ValueError("command begins with critical: already; pass what comes behind its id")
-        message_id = uuid4().hex
+        message_id = new_message_id()
         line = self._request_line(command, f"{_CRITICAL}{message_id}:")
-        limit = _limit(timeout, self._watch.site.config.critical_timeout)
+        limit = limit_of(timeout, self._watch.site.config.critical_timeout)
         try:
             answer = self._ask(host, line, limit).decode("utf-8", "surrogateescape")
         except NoSuchHost:
@@ -125,6 +133,34 @@ class Lonnet:
         if answer not in (CON_LOST, CON_FAILED):
             return answer
         return self._without_child(host, Message(message_id, _encoded(command)), answer)
+
+    def user(self, name: str, domain: str) -> User:
+        """The user's account and records; nothing is sent.
+
+        :raises ValueError: one of the two is not a name.
+        """
+        return User(self, name, domain)
+
+    def course(self, name: str, domain: str) -> Course:
+        """The course's records and chat room, as :meth:`user`."""
+        return Course(self, name, domain)
+
+    def domain(self, name: str) -> Domain:
+        """The domain's institutional ids and its list of courses, as :meth:`user`."""
+        return Domain(self, name)
+
+    def temporary(self, host: str | None = None) -> Temporary[str]:
+        """The temporary texts of a host; None: of this one."""
+        return Temporary(self, self.site.own.id if host is None else host, TEXT)
+
+    def homeserver(self, user: str, domain: str, timeout: float | None = None) -> str:
+        """The host id of a user's home server.
+
+        :raises NoSuchUser: there is none.
+        :raises HostUnreachable: a library server of the domain could not be asked, and no other one is it.
+        """
+        deadline = Deadline(limit_of(timeout, self.site.config.request_timeout))
+        return home_server(self, UserName(user, domain), deadline)
 
     def reconlonc(self, host: str | None = None) -> bool:
         """Ask lonc to try its lost links again now; see :func:`lonnet.reconnect.reconlonc`."""
@@ -207,9 +243,10 @@ def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _limit(timeout: float | None, default: float) -> float:
-    if timeout is None:
-        return default + ALLOWANCE
-    if not 0 < timeout <= LONGEST_TIMEOUT:
-        raise ValueError(f"timeout of {timeout} s, must be more than 0 and at most {LONGEST_TIMEOUT:.0f}")
-    return timeout
+def new_message_id() -> str:
+    """A fresh id of a critical message: 32 hex digits, the first twelve the time in milliseconds.
+
+    Ids of the same time stand side by side in the FIFO's index. Were they wholly random, each message of a batch would
+    change another page of the file.
+    """
+    return f"{time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"

@@ -6,17 +6,28 @@ that a caller of theirs finds ValueError for a command that may not be sent at a
 
 from __future__ import annotations
 
+import re
+
 from common.errors import LonError, PeerUnavailable, Refused
 
 __all__ = [
+    "AuthModeError",
     "Delayed",
     "DeliveryFailed",
     "HostUnreachable",
+    "KeyExists",
     "NoSuchHost",
     "NoSuchUser",
+    "NotAuthorized",
+    "NotRightDomain",
+    "PasswordChangeFailed",
     "Refused",
     "RemoteError",
+    "UnexpectedReply",
+    "UserExists",
 ]
+
+_SHOWN = re.compile("[a-z_]{1,32}|[0-9]+ characters")
 
 
 class _AboutHost(LonError):
@@ -66,25 +77,75 @@ class NoSuchHost(_AboutHost):
     text = "{!r}: not in hosts.tab (no_such_host)"
 
 
-class NoSuchUser(LonError):
+class _AboutUser(LonError):
+    text = "{}:{}"
+
+    def __init__(self, user: str, domain: str) -> None:
+        self.user, self.domain = user, domain
+        super().__init__(self.text.format(user, domain))
+
+    def __reduce__(self) -> tuple[type[_AboutUser], tuple[str, str]]:
+        return type(self), (self.user, self.domain)
+
+
+class NoSuchUser(_AboutUser):
     """No server of the domain is this user's home server.
 
     :param user: user name.
     :param domain: domain that was searched.
     """
 
-    def __init__(self, user: str, domain: str) -> None:
-        self.user, self.domain = user, domain
-        super().__init__(f"{user}:{domain}: no such user")
+    text = "{}:{}: no such user"
 
-    def __reduce__(self) -> tuple[type[NoSuchUser], tuple[str, str]]:
-        return NoSuchUser, (self.user, self.domain)
+
+class UserExists(_AboutUser, Refused):
+    """The user has a home server already (``already_exists``); nothing was changed."""
+
+    text = "{}:{}: exists already"
+
+
+class NotAuthorized(_AboutUser, Refused):
+    """The old password is wrong (``non_authorized``); nothing was changed."""
+
+    text = "{}:{}: wrong password (non_authorized)"
+
+
+class AuthModeError(_AboutUser, Refused):
+    """The user's type of authentication can't do this there, or is none (``auth_mode_error``)."""
+
+    text = "{}:{}: not with this type of authentication (auth_mode_error)"
+
+
+class PasswordChangeFailed(_AboutUser):
+    """The new password could not be set (``pwchange_failure``); the old one stays."""
+
+    text = "{}:{}: the password was not changed (pwchange_failure)"
+
+
+class NotRightDomain(_AboutUser, Refused):
+    """The host that was asked is not of the user's domain (``not_right_domain``)."""
+
+    text = "{}:{}: not on a host of another domain (not_right_domain)"
+
+
+class KeyExists(Refused):
+    """A key that should be new is there already (``key_exists``); none of the values was stored.
+
+    :param key: the first such key, as text.
+    """
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(f"key {key!r} exists already")
+
+    def __reduce__(self) -> tuple[type[KeyExists], tuple[str]]:
+        return KeyExists, (self.key,)
 
 
 class RemoteError(LonError):
     """The other side answered ``error: NUMBER TEXT``.
 
-    :param number: the errno of the other side; 2 = no such file or namespace.
+    :param number: the errno of the other side; 2 = no such file or namespace; 0: it gave none.
     :param text: its explanation, unverified.
     """
 
@@ -94,3 +155,21 @@ class RemoteError(LonError):
 
     def __reduce__(self) -> tuple[type[RemoteError], tuple[int, str]]:
         return RemoteError, (self.number, self.text)
+
+
+class UnexpectedReply(LonError):
+    """The reply is not one that the command can have: the other side is broken, or not what it seems.
+
+    :param host: the host id that was asked.
+    :param command: the first word of the request.
+    :param reply: what came; shown if it is a single short word, otherwise only its length is kept, as it may hold
+        somebody's data.
+    """
+
+    def __init__(self, host: str, command: str, reply: str) -> None:
+        self.host, self.command = host, command
+        self.reply = reply if _SHOWN.fullmatch(reply) else f"{len(reply)} characters"
+        super().__init__(f"{host}: {command} can't have this reply: {self.reply}")
+
+    def __reduce__(self) -> tuple[type[UnexpectedReply], tuple[str, str, str]]:
+        return UnexpectedReply, (self.host, self.command, self.reply)

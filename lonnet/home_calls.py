@@ -1,0 +1,94 @@
+"""Requests and critical messages to a user's home server, wherever that is.
+
+Promises: a reply that may mean "this user is not here (any more)" is not believed before the host has confirmed it; if
+the user has moved, the new home server gets the same request. What comes back is then final. All requests of a call
+end together, at its limit.
+
+Raises: what :mod:`lonnet.homes` and :mod:`lonnet.replies` say. Logs nothing.
+
+Known limits: the confirmation costs a short request whenever something does not exist. A critical message
+that was delayed goes to the host that was the home server when it was sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from common.errors import LonError
+from lonnet.deadline import Deadline, limit
+from lonnet.homes import Net, UserName, home_server, is_home, search
+from lonnet.replies import Delivery, command_of, delivered, nothing_there, parsed
+
+UNKNOWN_USER, NO_SUCH_HOST = "unknown_user", "no_such_host"
+
+Result = TypeVar("Result")
+_Send = Callable[[str, str, float], str]
+
+
+class HomeCalls:
+    """What one user's home server is asked and told.
+
+    :param net: carries the requests.
+    :param user: whose home server.
+    """
+
+    __slots__ = ("net", "user")
+
+    def __init__(self, net: Net, user: UserName) -> None:
+        self.net, self.user = net, user
+
+    def home(self, timeout: float | None) -> str:
+        """The host id of the home server."""
+        return home_server(self.net, self.user, self.deadline(timeout))
+
+    def reply(self, line: str, timeout: float | None) -> tuple[str, str]:
+        """The host that answered last, and its reply as it is.
+
+        :param line: the request.
+        :param timeout: seconds in all; None: lonRequestTimeout.
+        """
+        return self._sent(self.net.reply, line, self.deadline(timeout))
+
+    def read(self, line: str, parse: Callable[[str], Result], timeout: float | None) -> Result | None:
+        """What `parse` makes of the reply to a request for records; None: nothing was ever written there."""
+        host, reply = self.reply(line, timeout)
+        return None if nothing_there(reply) else parsed(host, line, reply, parse)
+
+    def tell(self, line: str, timeout: float | None) -> Delivery:
+        """Send a critical message.
+
+        :param timeout: seconds in all; None: lonCriticalTimeout.
+        """
+        seconds = limit(timeout, self.net.site.config.critical_timeout)
+        host, reply = self._sent(self.net.critical, line, Deadline(seconds))
+        return delivered(host, command_of(line), reply)
+
+    def deadline(self, timeout: float | None) -> Deadline:
+        """The end of a call that may take `timeout` seconds; None: lonRequestTimeout."""
+        return Deadline(limit(timeout, self.net.site.config.request_timeout))
+
+    def _sent(self, send: _Send, line: str, deadline: Deadline) -> tuple[str, str]:
+        known = self.net.homes.recall(self.user)
+        host = home_server(self.net, self.user, deadline)
+        reply = send(line, host, deadline.left())
+        searched = known is None or not known.current
+        if searched or not _may_be_gone(reply) or not self._has_moved(host, reply, deadline):
+            return host, reply
+        host = search(self.net, self.user, deadline)
+        return host, send(line, host, deadline.left())
+
+    def _has_moved(self, host: str, reply: str, deadline: Deadline) -> bool:
+        """Whether `host` is the home server no more; what is remembered is forgotten then."""
+        if reply != NO_SUCH_HOST:
+            try:
+                if is_home(self.net, self.user, host, deadline.left()):
+                    return False
+            except LonError:  # it does not say: its first reply stands
+                return False
+        self.net.homes.forget(self.user)
+        return True
+
+
+def _may_be_gone(reply: str) -> bool:
+    return reply in (UNKNOWN_USER, NO_SUCH_HOST) or nothing_there(reply)

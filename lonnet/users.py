@@ -1,0 +1,207 @@
+"""A user as handlers see one: account, roles, and the records of :mod:`lonnet.records`.
+
+    user = net.user("smith", "msu")
+    if user.authenticate(password):
+        user.put("environment", {"lang": "en"})
+
+What touches accounts and roles travels encrypted. Roles are written by critical messages. Account requests are plain
+ones: a critical message may wait on this host's disk, where a password has no business.
+
+Promises: a password is in no exception's text, no log and no file of this host. Every call ends within `timeout`
+seconds (None: lonRequestTimeout, for roles lonCriticalTimeout).
+
+Raises: as :mod:`lonnet.records`; besides what the single calls say. Logs nothing.
+
+Known limits: after HostUnreachable from a call that changes an account nobody knows whether it did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from lonnet.deadline import Deadline
+from lonnet.errors import (
+    AuthModeError,
+    NoSuchUser,
+    NotAuthorized,
+    NotRightDomain,
+    PasswordChangeFailed,
+    UnexpectedReply,
+    UserExists,
+)
+from lonnet.homes import Net, UserName, search
+from lonnet.records import Records
+from lonnet.replies import Delivery, checked
+from lonnet.wire import RAW, TEXT, key_list, pairs
+
+AUTHENTICATION_TYPES = ("internal", "unix", "krb4", "krb5", "localauth", "none")
+
+OK = ("ok",)
+
+_ERRORS = {
+    "unknown_user": NoSuchUser,
+    "already_exists": UserExists,
+    "non_authorized": NotAuthorized,
+    "auth_mode_error": AuthModeError,
+    "not_right_domain": NotRightDomain,
+    "pwchange_failure": PasswordChangeFailed,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Authentication:
+    """How a user is authenticated.
+
+    :param type: one of :data:`AUTHENTICATION_TYPES`.
+    :param info: the realm (Kerberos); empty for the others, whatever the home server knows.
+    """
+
+    type: str
+    info: str = ""
+
+
+class User(Records[str]):
+    """One user; nothing is sent until a call is made.
+
+    :param name: user name.
+    :param domain: the user's domain.
+    :raises ValueError: one of them is not a name.
+    """
+
+    def __init__(self, net: Net, name: str, domain: str) -> None:
+        super().__init__(net, UserName(name, domain), TEXT)
+        self._net = net
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, {self.domain!r})"
+
+    @property
+    def name(self) -> str:
+        """User name."""
+        return self._user.name
+
+    @property
+    def domain(self) -> str:
+        """The user's domain."""
+        return self._user.domain
+
+    @property
+    def raw(self) -> Records[bytes]:
+        """The same records with keys and values as bytes."""
+        return Records(self._net, self._user, RAW)
+
+    def home(self, *, timeout: float | None = None) -> str:
+        """The host id of the home server."""
+        return self._at_home.home(timeout)
+
+    def authenticate(self, password: str | bytes, *, timeout: float | None = None) -> bool:
+        """Whether this is the user's password.
+
+        :param password: str is sent as UTF-8.
+        :raises NoSuchUser: who tries to log in should not be told the difference to a wrong password.
+        :raises AuthModeError: the user's type of authentication can't be checked on the home server.
+
+        Source: classic-protocol, section 4, as for all calls here.
+        """
+        reply = self._account("auth", _secret(password), expected=("authorized", "non_authorized"), timeout=timeout)
+        return reply == "authorized"
+
+    def change_password(self, old: str | bytes, new: str | bytes, *, timeout: float | None = None) -> None:
+        """Set a new password of an internal account.
+
+        :raises NotAuthorized: the old one is wrong.
+        :raises AuthModeError: the password is kept elsewhere (Kerberos, ...).
+        :raises PasswordChangeFailed: the new one is empty, or could not be written.
+        """
+        self._account("passwd", _secret(old), _secret(new), timeout=timeout)
+
+    def change_authentication(self, kind: str, argument: str | bytes = "", *, timeout: float | None = None) -> None:
+        """Set how the user is authenticated, without the old password.
+
+        :param kind: one of :data:`AUTHENTICATION_TYPES`.
+        :param argument: the password (internal), the realm (Kerberos), the argument (localauth).
+        """
+        self._account("changeuserauth", _checked_type(kind), _secret(argument), timeout=timeout)
+
+    def authentication_type(self, *, timeout: float | None = None) -> Authentication:
+        """How the user is authenticated."""
+        host, reply = self._at_home.reply(f"encrypt:currentauth:{self._user.fields}", timeout)
+        kind, colon, info = checked(host, reply).partition(":")
+        if not colon:
+            self._judged(host, "currentauth", reply, ())
+        return Authentication(kind, info)
+
+    def create(
+        self, kind: str, argument: str | bytes = "", *, host: str | None = None, timeout: float | None = None
+    ) -> str:
+        """Make the user.
+
+        :param kind: one of :data:`AUTHENTICATION_TYPES`.
+        :param argument: as for :meth:`change_authentication`.
+        :param host: the home server, a library server of the domain; None: this host.
+        :returns: the home server's host id.
+        :raises UserExists: there, or on another library server of the domain.
+        :raises HostUnreachable: `host`, or another library server of the domain: it may have this user already.
+        :raises ValueError: `host` is no library server of the domain.
+        """
+        fields = f"{self._user.fields}:{_checked_type(kind)}:{_secret(argument)}"
+        home = self._checked_home(host if host is not None else self._net.site.own.id)
+        deadline = self._at_home.deadline(timeout)
+        self._check_is_new(deadline)
+        self._net.homes.forget(self._user)
+        reply = self._net.reply(f"encrypt:makeuser:{fields}", home, deadline.left())
+        self._judged(home, "makeuser", reply, OK)
+        self._net.homes.remember(self._user, home)
+        return home
+
+    def rolesput(self, roles: Mapping[str, str], by: User, *, timeout: float | None = None) -> Delivery:
+        """Give the user roles; a critical message.
+
+        :param roles: what each role says (``END_START``, ...) by its name, as in ``/msu/course1_st``.
+        :param by: who gives them, for the history.
+        """
+        return self._change_roles("rolesput", by, pairs(TEXT, roles), timeout)
+
+    def rolesdel(self, *roles: str, by: User, timeout: float | None = None) -> Delivery:
+        """Take roles away, as if they had never been given; a critical message."""
+        return self._change_roles("rolesdel", by, key_list(TEXT, roles), timeout)
+
+    def _change_roles(self, command: str, by: User, roles: str, timeout: float | None) -> Delivery:
+        line = f"encrypt:{command}:{by.domain}:{by.name}:{self._user.fields}:{roles}"
+        return self._at_home.tell(line, timeout)
+
+    def _account(self, command: str, *fields: str, expected: Collection[str] = OK, timeout: float | None) -> str:
+        line = ":".join(("encrypt", command, self._user.fields, *fields))
+        host, reply = self._at_home.reply(line, timeout)
+        return self._judged(host, command, reply, expected)
+
+    def _judged(self, host: str, command: str, reply: str, expected: Collection[str]) -> str:
+        if reply in expected:
+            return reply
+        error = _ERRORS.get(checked(host, reply))
+        raise error(self.name, self.domain) if error else UnexpectedReply(host, command, reply)
+
+    def _checked_home(self, host: str) -> str:
+        libraries = [library.id for library in self._net.site.table.in_domain(self.domain, "library")]
+        if host not in libraries:
+            known = ", ".join(libraries) or "none"
+            raise ValueError(f"{host!r} is no library server of {self.domain}; those are: {known}")
+        return host
+
+    def _check_is_new(self, deadline: Deadline) -> None:
+        try:
+            search(self._net, self._user, deadline)
+        except NoSuchUser:
+            return
+        raise UserExists(self.name, self.domain)
+
+
+def _checked_type(kind: str) -> str:
+    if kind not in AUTHENTICATION_TYPES:
+        raise ValueError(f"{kind!r} is not a type of authentication: {', '.join(AUTHENTICATION_TYPES)}")
+    return kind
+
+
+def _secret(text: str | bytes) -> str:
+    return RAW.field(text) if isinstance(text, bytes) else TEXT.field(text)
