@@ -8,7 +8,7 @@ goes wrong with one request touches no other, except that all requests of a batc
 that user's commit (reads behind a write too, since they saw what was not stored).
 
 Logs: for an exception that is a bug an error with command word and place, but neither arguments nor the exception's
-text (they could hold a password); info for a refusal by the policy. Raises nothing of its own.
+text (they could hold a password). Refusals are the policy's to log. Raises nothing of its own.
 
 Known limits: a command that waits (pong, a lock) holds up the rest of its batch.
 """
@@ -113,10 +113,7 @@ class Dispatcher:
         if command.trust is Trust.NONE:
             return
         domain = self._own_domain if command.domain_at is None else arguments[command.domain_at]
-        asking = self._session.peer
-        if not self._policy.allows(command.trust.value, asking, domain):
-            word, name = command.name.decode(), domain.decode("ascii")
-            _log.info("refused %s on domain %s to host %s by policy", word, name, asking.id)
+        if not self._policy.allows(command.trust.value, self._session.peer, domain):
             raise Refused("by policy")
 
     def _checked(self, reply: Reply) -> Reply:

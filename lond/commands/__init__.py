@@ -4,6 +4,17 @@ Importing this package fills :data:`lond.commands.registry.REGISTRY`. A new fami
 functions under the decorator ``command`` and one name in the import below.
 """
 
-from lond.commands import announcement, authentication, chat, courses, ids, link, queries, records, temporary
+from lond.commands import announcement, authentication, chat, courses, ids, link, listing, queries, records, temporary
 
-__all__ = ["announcement", "authentication", "chat", "courses", "ids", "link", "queries", "records", "temporary"]
+__all__ = [
+    "announcement",
+    "authentication",
+    "chat",
+    "courses",
+    "ids",
+    "link",
+    "listing",
+    "queries",
+    "records",
+    "temporary",
+]

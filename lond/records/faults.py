@@ -38,12 +38,15 @@ class Fault(enum.Enum):
     DAMAGED = (errno.EIO, "database damaged, an administrator must act")
     IO = (errno.EIO, "database can not be read or written")
     DENIED = (errno.EACCES, "permission denied")
+    GONE = (errno.ENOENT, "no such user or domain")  # moved away while a child had the database open
     BUG = (70, "internal error")
 
     def error(self) -> StorageError:
         """This fault as the error that the request gets."""
         return StorageError(*self.value)
 
+
+MOVED_AWAY = "the user has moved away"  # what the triggers of records/fence.py say; no other constraint is violated
 
 # Primary result codes of SQLite (sqlite.org/rescode.html); Python names them only since 3.11.
 _PRIMARY = {
@@ -55,6 +58,7 @@ _PRIMARY = {
     11: Fault.DAMAGED,
     13: Fault.FULL,
     14: Fault.IO,
+    19: Fault.GONE,
     26: Fault.DAMAGED,
 }
 _IOERR_WRITE, _IOERR_SHMSIZE = 778, 4874
@@ -66,6 +70,7 @@ _MESSAGES = {
     "disk I/O error": Fault.IO,
     "readonly": Fault.DENIED,
     "unable to open": Fault.IO,
+    MOVED_AWAY: Fault.GONE,
 }
 
 

@@ -7,12 +7,13 @@ database itself refuse it, whoever has it open.
 Promises: after :func:`close_to_writers` has committed, no request on this database can write. Both functions may be
 repeated.
 
-Raises: sqlite3.Error. Logs nothing; who is refused gets `error: 70 ...` and has a line in lond's log.
+Raises: sqlite3.Error. Logs nothing; who is refused gets `error: 2 ...`.
 """
 
 from __future__ import annotations
 
 from lond.records.database import Database
+from lond.records.faults import MOVED_AWAY
 
 _WRITES = (
     ("namespace", "INSERT"),
@@ -29,7 +30,7 @@ def close_to_writers(database: Database) -> None:
     """Refuses all writes from now on; waits for the one that is under way. Commits."""
     statements = [
         f"CREATE TRIGGER IF NOT EXISTS {_name(table, event)} BEFORE {event} ON {table} "
-        "BEGIN SELECT RAISE(ABORT, 'the user has moved away'); END"
+        f"BEGIN SELECT RAISE(ABORT, '{MOVED_AWAY}'); END"
         for table, event in _WRITES
     ]
     _change(database, statements)

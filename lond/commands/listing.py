@@ -1,0 +1,74 @@
+"""`ls`: what lies in a directory of published resources, or one file's state.
+
+Callers name a path as the original's did, below their own document root; what counts is the part from ``/res/`` on.
+Nothing outside lonDocRoot/res is ever told: the path is resolved first, symbolic links included.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from lond.commands.registry import Argument, Context, RequestError, Trust, command
+
+MAX_NAME = 255  # bytes of a name between two slashes
+_PART = re.compile(rb"[^\x00-\x1f\x7f/\\]+")
+_BORDERS = re.compile(r"[&:%\x00-\x1f\x7f]")
+
+
+def _resource_path(field: bytes) -> tuple[str, ...]:
+    """The names below ``res``."""
+    before, found, below = (b"/" + field.lstrip(b"/") + b"/").partition(b"/res/")
+    if not found or b".." in before.split(b"/"):
+        raise RequestError("not a path below /res/")
+    parts = [part for part in below.split(b"/") if part not in (b"", b".")]
+    if any(part == b".." or len(part) > MAX_NAME or not _PART.fullmatch(part) for part in parts):
+        raise RequestError("not a path below /res/")
+    return tuple(os.fsdecode(part) for part in parts)
+
+
+PATH = Argument("path", _resource_path, is_rest=True)
+
+
+@command(
+    "ls",
+    PATH,
+    trust=Trust.RESOURCES,
+    replies="`name&stat...:name&stat...:` (the thirteen numbers of stat), `empty`, `no_such_dir`, `no_such_file`",
+)
+def ls(context: Context, parts: tuple[str, ...]) -> bytes:
+    root = (context.site.config.doc_root / "res").resolve()
+    path = root.joinpath(*parts)
+    try:
+        real = path.resolve(strict=True)
+    except (OSError, RuntimeError):
+        return b"no_such_file" if _is_directory_below(path.parent, root) else b"no_such_dir"
+    if not real.is_relative_to(root):
+        return b"no_such_file"
+    entries = sorted(real.iterdir()) if real.is_dir() else [real]
+    lines = [_entry(entry, root) for entry in entries]
+    return "".join(lines).encode("utf-8", "surrogateescape") or b"empty"
+
+
+def _is_directory_below(path: Path, root: Path) -> bool:
+    try:
+        return path.resolve(strict=True).is_relative_to(root) and path.is_dir()
+    except (OSError, RuntimeError):
+        return False
+
+
+def _entry(path: Path, root: Path) -> str:
+    """``name&stat...:``; nothing for what has vanished, or leads out of the tree."""
+    try:
+        if not path.resolve(strict=True).is_relative_to(root):
+            return ""
+        state = path.stat()
+    except (OSError, RuntimeError):
+        return ""
+    numbers = [
+        state.st_dev, state.st_ino, state.st_mode, state.st_nlink, state.st_uid, state.st_gid, state.st_rdev,
+        state.st_size, int(state.st_atime), int(state.st_mtime), int(state.st_ctime), state.st_blksize, state.st_blocks,
+    ]  # fmt: skip
+    name = _BORDERS.sub(lambda found: f"%{ord(found[0]):02x}", path.name)
+    return "&".join([name, *map(str, numbers)]) + ":"

@@ -1,0 +1,161 @@
+"""Every command and every reply of its row in the protocol's table, over a real link."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from lond.commands.registry import REGISTRY
+from lonnet import Lonnet
+from tests.helpers.federation import QUICK, Federation
+
+ERROR = r"error: \d+ .+"
+ENCRYPTED = "encrypt:"
+
+# (command, the reply as a regular expression), in this order: later ones build on earlier ones.
+SCRIPT: list[tuple[str, str]] = [
+    ("ping", "msul1"),
+    ("pong", "msul1:msua1"),
+    ("load", r"[\d.]+"),
+    ("userload", "0.00"),
+    ("version:1.0", r"version:loncapa-net-[\d.]+"),
+    ("sethost:msul1", "ok"),
+    ("sethost:msua1", "unable_to_set"),
+    ("nonsense:1", "unknown_cmd"),
+    # accounts
+    ("home:msu:smith", "not_found"),
+    ("encrypt:currentauth:msu:smith", "unknown_user"),
+    ("encrypt:auth:msu:smith:secret", "unknown_user"),
+    ("encrypt:passwd:msu:smith:secret:other", "unknown_user"),
+    ("encrypt:changeuserauth:msu:smith:none:", "unknown_user"),
+    ("encrypt:makeuser:hub:smith:internal:secret", "not_right_domain"),
+    ("encrypt:changeuserauth:hub:smith:internal:secret", "not_right_domain"),
+    ("encrypt:makeuser:msu:smith:telepathy:secret", "auth_mode_error"),
+    ("encrypt:makeuser:msu:..:internal:secret", ERROR),
+    ("encrypt:makeuser:msu:smith:internal:secret", "ok"),
+    ("encrypt:makeuser:msu:smith:internal:secret", "already_exists"),
+    ("home:msu:smith", "found"),
+    ("encrypt:currentauth:msu:smith", "internal:"),
+    ("encrypt:auth:msu:smith:secret", "authorized"),
+    ("encrypt:auth:msu:smith:wrong", "non_authorized"),
+    ("encrypt:passwd:msu:smith:wrong:other", "non_authorized"),
+    ("encrypt:passwd:msu:smith:secret:", "pwchange_failure"),
+    ("encrypt:passwd:msu:smith:secret:other", "ok"),
+    ("encrypt:auth:msu:smith:other", "authorized"),
+    ("encrypt:changeuserauth:msu:smith:telepathy:x", "auth_mode_error"),
+    ("encrypt:changeuserauth:msu:smith:krb5:MSU.EDU", "ok"),
+    ("encrypt:currentauth:msu:smith", "krb5:MSU.EDU"),
+    ("encrypt:passwd:msu:smith:secret:other", "auth_mode_error"),
+    ("encrypt:changeuserauth:msu:smith:internal:secret", "ok"),
+    # records
+    ("get:msu:smith:env:a", ERROR),
+    ("put:msu:smith:env:a=1&b=two", "ok"),
+    ("put:msu:smith:roles:a=1", "refused"),
+    ("put:msu:nobody:env:a=1", ERROR),
+    ("get:msu:smith:env:b&none&a", "two&&1"),
+    ("encrypt:eget:msu:smith:env:b&a", "two&1"),
+    ("newput:msu:smith:env:c=3&a=9", "key_exists: a"),
+    ("newput:msu:smith:env:c=3", "ok"),
+    ("newput:msu:nobody:env:c=3", ERROR),
+    ("inc:msu:smith:env:a=4&d=2", "ok"),
+    ("get:msu:smith:env:a&d", "5&2"),
+    ("keys:msu:smith:env", "a&b&c&d"),
+    ("dump:msu:smith:env", "a=5&b=two&c=3&d=2"),
+    ("dump:msu:smith:env:%5eb", "b=two"),
+    ("dump:msu:smith:env:.:1-3", "b=two&c=3"),
+    ("dump:msu:smith:env:%28", ERROR),
+    ("del:msu:smith:env:a&b", "ok"),
+    ("keys:msu:smith:env", "c&d"),
+    ("log:msu:smith:went%20home", "ok"),
+    ("log:msu:nobody:went%20home", ERROR),
+    ("encrypt:rolesput:msu:admin:msu:smith:st=now", "ok"),
+    ("encrypt:rolesput:msu:admin:msu:nobody:st=now", ERROR),
+    ("get:msu:smith:roles:st", "now"),
+    ("encrypt:rolesdel:msu:admin:msu:smith:st", "ok"),
+    ("encrypt:rolesdel:msu:admin:msu:nobody:st", ERROR),
+    ("get:msu:smith:roles:st", ""),
+    ("restore:msu:smith:quiz:p1", r"version=0|error: 2 .+"),
+    ("store:msu:smith:quiz:p1:foo=bar", "ok"),
+    ("store:msu:smith:quiz:p1:foo=notbar&bar=foo", "ok"),
+    (
+        "restore:msu:smith:quiz:p1",
+        r"version=2&1:keys=foo:timestamp&1:foo=bar&1:timestamp=\d+"
+        r"&2:keys=(foo:bar|bar:foo):timestamp&2:foo=notbar&2:bar=foo&2:timestamp=\d+",
+    ),
+    ("currentdump:msu:smith:quiz", r"p1:foo=notbar&p1:timestamp=\d+&p1:bar=foo"),
+    # the domain's
+    ("idget:msu:4711", r"|error: 2 .+"),
+    ("idput:msu:4711=smith", "ok"),
+    ("idget:msu:4711&4712", "smith&"),
+    ("courseidput:msu:c1=Physics", "ok"),
+    ("courseiddump:msu:0:.", "c1=Physics"),
+    ("chatsend:msu:..:hello", ERROR),
+    ("chatsend:msu:c1:hello", "ok"),
+    ("chatretr:msu:..:msu:smith", ERROR),
+    ("chatretr:msu:c1:msu:smith", r"active_participant%3asmith%3amsu:\d+_\d+%3ahello"),
+    ("tmpget:0", ERROR),
+    ("tmpdel:0", ERROR),
+    ("querysend:select:1", r"\w+"),
+    ("queryreply:0:x", r"ok|error: .+"),
+    ("setannounce:exam%20today", "ok"),
+    # resources
+    ("ls:/res/msu/smith/none.html", "no_such_dir"),
+    ("ls:/res/none", "no_such_file"),
+    ("ls:/res/empty", "empty"),
+    ("ls:/res/", r"(empty&[\d&]+:)"),
+]
+
+
+@pytest.fixture(scope="module")
+def network() -> Iterator[Federation]:
+    made = Federation(["msul1", "msua1"], settings=QUICK)
+    try:
+        (made.hosts["msul1"].directory / "html" / "res" / "empty").mkdir(parents=True)
+        made.start()
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def net(network: Federation) -> Iterator[Lonnet]:
+    client = network.hosts["msua1"].lonnet()
+    yield client
+    client.close()
+
+
+def test_every_reply_of_the_table(net: Lonnet) -> None:
+    wrong = []
+    for command, expected in SCRIPT:
+        reply = net.reply(command, "msul1", timeout=30)
+        if not re.fullmatch(expected, reply):
+            wrong.append((command, reply))
+    assert wrong == []
+    temporary = net.reply("tmpput:some%20text", "msul1")
+    assert net.reply(f"tmpget:{temporary}", "msul1") == "some%20text"
+    assert net.reply(f"tmpdel:{temporary}", "msul1") == "ok"
+
+
+def test_no_command_of_the_registry_is_left_out() -> None:
+    asked = {command.removeprefix(ENCRYPTED).partition(":")[0] for command, _ in SCRIPT}
+    link_level = {"init", "ekey", "exit", "quit"}  # tests/network/test_classic.py
+    assert {name.decode() for name in REGISTRY} - link_level - {"tmpput"} == asked - {"nonsense"}
+
+
+@pytest.mark.parametrize("name", sorted(name.decode() for name, command in REGISTRY.items() if command.encrypted))
+def test_what_must_be_encrypted_is_refused_in_clear(net: Lonnet, name: str) -> None:
+    command = next(line for line, _ in SCRIPT if line.startswith(f"{ENCRYPTED}{name}:"))
+    assert net.reply(command.removeprefix(ENCRYPTED), "msul1") == "refused"
+
+
+@pytest.mark.parametrize("name", sorted(name.decode() for name, command in REGISTRY.items() if command.arguments))
+def test_fields_of_any_kind_get_a_line_and_harm_nobody(net: Lonnet, network: Federation, name: str) -> None:
+    prefix = ENCRYPTED if REGISTRY[name.encode()].encrypted else ""
+    for field in ("", "..", "../../etc", "%00", "a" * 300, "\x01\x7f", "é\udcff", "=&=&", ":" * 20):
+        for count in (1, 3, 5):
+            reply = net.reply(f"{prefix}{name}:" + ":".join([field] * count), "msul1", timeout=30)
+            assert reply != "con_lost" and "\n" not in reply
+    assert net.reply("ping", "msul1") == "msul1"
+    assert "Traceback" not in network.hosts["msul1"].lond.log

@@ -1,0 +1,63 @@
+"""Ten access servers share one library server: none of them starves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from lonnet import Lonnet
+from tests.helpers.callers import Caller, start_caller
+from tests.helpers.federation import Federation
+from tests.helpers.waiting import eventually
+
+SERVERS = [f"msua{number}" for number in range(1, 11)]
+CALLERS = 64
+WINDOW = 15.0  # seconds
+
+
+def user(caller: int) -> str:
+    return f"user{caller}"
+
+
+def asking(caller: int) -> Callable[[Lonnet, Callable[[], bool], Callable[[str], None]], None]:
+    """Reads and writes a user's records; reports the time of every answer."""
+
+    def ask(net: Lonnet, wanted: Callable[[], bool], report: Callable[[str], None]) -> None:
+        number = 0
+        while wanted():
+            command = f"put:msu:{user(caller)}:env:k=v" if number % 50 == 0 else f"get:msu:{user(caller)}:env:k"
+            assert net.reply(command, "msul1") in ("ok", "v")
+            report(f"{time.monotonic():.3f}")
+            number += 1
+
+    return ask
+
+
+def test_no_access_server_starves(federation: Callable[..., Federation], capsys: pytest.CaptureFixture[str]) -> None:
+    fed = federation(["msul1", *SERVERS], start=[])
+    for number in range(CALLERS):
+        (fed.hosts["msul1"].directory / "users" / "msu" / "u" / "s" / "e" / user(number)).mkdir(parents=True)
+    fed.hosts["msul1"].start_lond()
+    for server in SERVERS:
+        fed.hosts[server].start_lonc()
+    for server in SERVERS:
+        fed.hosts[server].wait_for_link("msul1")
+    callers: dict[str, list[Caller]] = {server: [] for server in SERVERS}
+    for number in range(CALLERS):
+        server = SERVERS[number % len(SERVERS)]
+        callers[server].append(start_caller(fed.hosts[server].conf, fed.directory / f"caller{number}", asking(number)))
+    everybody = [caller for group in callers.values() for caller in group]
+    eventually(lambda: all(caller.result.exists() and caller.result.stat().st_size for caller in everybody), 60)
+    begin = time.monotonic()
+    eventually(lambda: time.monotonic() >= begin + WINDOW, WINDOW + 60)
+    for caller in everybody:
+        caller.stop()
+    rates = {}
+    for server, group in callers.items():
+        answers = [float(line) for caller in group for line in caller.join()]
+        rates[server] = sum(begin <= at < begin + WINDOW for at in answers) / WINDOW
+    with capsys.disabled():
+        print(f"\n    answers per second and access server: {min(rates.values()):.0f} to {max(rates.values()):.0f}")
+    assert max(rates.values()) <= 1.5 * min(rates.values()), rates
