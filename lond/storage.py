@@ -13,7 +13,8 @@ critical line for each damaged database (lond.records.damage).
 
 Known limits: when a batch goes from one user to another whose lock is taken, what it wrote so far is
 committed on its own; the promises hold, only the number of commits grows. A batch over more users than may be open
-does the same.
+does the same. A few more than londMaxOpenUsers
+are open while they are being closed.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -68,6 +69,7 @@ class Storage:
         self._current: _Key | None = None  # what the request under way uses
         self._checked: set[_Key] = set()
         self._pool: ThreadPoolExecutor | None = None
+        self._closing: deque[Future[None]] = deque()
 
     def user(self, domain: bytes, user: bytes, *, write: bool = False) -> UserRecords:
         """One user's records, for the request under way (see :meth:`perform`).
@@ -269,8 +271,11 @@ class Storage:
 
     def _evict(self, key: _Key) -> None:
         """Closes an idle database beside the work: the last one who closes it moves its log into the file."""
-        if (records := self._open.pop(key, None)) is not None:
-            self._threads().submit(records.database.close)
+        if (records := self._open.pop(key, None)) is None:
+            return
+        self._closing.append(self._threads().submit(records.database.close))
+        if len(self._closing) > COMMITTERS:  # opening must not run away from closing
+            self._closing.popleft().result()
 
     def _drop(self, key: _Key, failure: StorageError) -> None:
         """Closes a database; a transaction that it has open fails."""

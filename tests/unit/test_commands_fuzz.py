@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from lond.commands.registry import REGISTRY, Pending
 from tests.helpers.dispatching import Lond, make_site
+from tests.helpers.soaking import TIMES
 
 # What is right often enough that the later arguments get their turn.
 LIKELY = [b"msu", b"smith", b"data", b"roles", b"..", b"../../x", b"a/../b", b"/etc", b"a=1&b=2", b"k&k", b"%", b"%0a",
@@ -44,7 +45,7 @@ class Errors(logging.Handler):
         self.records.append(record.getMessage())
 
 
-@settings(deadline=None, max_examples=400, suppress_health_check=SHARED)
+@settings(deadline=None, max_examples=400 * TIMES, suppress_health_check=SHARED)
 @given(st.lists(st.tuples(LINES, st.booleans()), min_size=1, max_size=6))
 def test_every_line_has_a_reply(lond, requests):
     errors = Errors()
@@ -60,7 +61,7 @@ def test_every_line_has_a_reply(lond, requests):
     assert outside(lond) <= {"users", "html", "announcement.txt"}
 
 
-@settings(deadline=None, max_examples=200, suppress_health_check=SHARED)
+@settings(deadline=None, max_examples=200 * TIMES, suppress_health_check=SHARED)
 @given(st.data())
 def test_every_argument_of_every_command_is_checked(lond, data):
     """A right request with any bytes in one place."""

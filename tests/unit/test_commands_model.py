@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from common.escape import escape
 from tests.helpers.dispatching import NOW, Lond, make_site
+from tests.helpers.soaking import TIMES
 
 CHILDREN = st.integers(0, 1)
 NAMESPACES = st.sampled_from(["data", "nohist_x"])
@@ -121,5 +122,5 @@ class Model(RuleBasedStateMachine):
                 self.flush(child)
 
 
-Model.TestCase.settings = settings(deadline=None, max_examples=60, stateful_step_count=25)
+Model.TestCase.settings = settings(deadline=None, max_examples=60 * TIMES, stateful_step_count=25)
 TestModel = Model.TestCase

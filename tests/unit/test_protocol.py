@@ -33,6 +33,7 @@ from common.protocol import (
     Requests,
     State,
 )
+from tests.helpers.soaking import TIMES
 
 CHALLENGE = b"12345678901234567890"
 KEY = b"54321A0DF99EB00CAB7DD0BA98765"
@@ -475,7 +476,7 @@ def check_end(connection: Connection, events: list[object]) -> None:
 
 
 @given(gibberish, cut_points, starts)
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=300 * TIMES)
 def test_lond_does_not_care_how_bytes_are_cut(data: bytes, points: list[int], progress: int) -> None:
     data = b"".join((b"init\n", CHALLENGE + b"\n", b"ekey\n")[:progress]) + data
     lond, same, dripped = a_lond([KEY] * 99), a_lond([KEY] * 99), a_lond([KEY] * 99)
@@ -499,7 +500,7 @@ def failures_alike(events: list[object]) -> list[object]:
 @example(b"a\nb\nc\nd\n", [2], 2)
 @example(b"a\nenc:\nb\n", [2], 2)
 @example(b"refused\n" + b"x" * 2000 + b"\n", [9], 0)
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=300 * TIMES)
 def test_lonc_does_not_care_how_bytes_are_cut(data: bytes, points: list[int], progress: int) -> None:
     lonc, same, dripped = (lonc_with_requests(progress) for _ in range(3))
     events = fed(lonc, [data])

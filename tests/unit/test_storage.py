@@ -15,6 +15,7 @@ from lond.records.paths import make_user_directory, user_directory
 from lond.records.schema import USER_STEPS
 from lond.storage import Storage
 from tests.helpers.dispatching import NOW, Lond, connection_class, make_site
+from tests.helpers.waiting import eventually
 
 DAMAGED = b"error: 5 database damaged, an administrator must act"
 FULL = b"error: 28 no space left on device"
@@ -482,7 +483,7 @@ def test_few_databases_are_open_at_once_and_batches_over_more_users_work(tmp_pat
     with Lond(site, users=users) as lond:
         assert lond.batch(*[f"put:msu:{user}:data:a={user}" for user in users]) == [b"ok"] * 20
         assert lond.batch(*[f"get:msu:{user}:data:a" for user in users]) == [user.encode() for user in users]
-        assert len({_target(name) for name in open_files(site.config.users_dir)}) <= 4 * 3
+        eventually(lambda: len({_target(name) for name in open_files(site.config.users_dir)}) <= 4 * 3)
     assert open_files(site.config.users_dir) == []
 
 
