@@ -6,7 +6,7 @@ accepted until an hour after it was answered. A message's state says where it st
 
 Promises: what :meth:`Fifo.commit` took is on disk when it returns; ``seq`` grows in the order of acceptance and
 is never used twice; an id stands in the FIFO at most once. Several processes may append at the same time (the
-host's lonc child, and lonnet when there is no child); only the holder of the :class:`Lease` sends.
+host's lonc child, and lonnet when there is no child); only the holder of the lease (:mod:`common.lease`) sends.
 
 Raises SpoolError for everything the disk or the file is to blame for; the transaction is then rolled back whole.
 
@@ -16,7 +16,6 @@ unlike the death of a process, can bring an answered message back; the next sync
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import sqlite3
@@ -320,46 +319,6 @@ class Fifo:
     def close(self) -> None:
         """Close the file; the object is of no further use."""
         self._db.close()
-
-
-class Lease:
-    """The right to send a host's delayed messages: a lock on ``HOST.lease`` that ends with its holder's life.
-
-    During a rolling restart two children of one host stand side by side; this keeps them from sending the same
-    message, or two messages in the wrong order.
-    """
-
-    def __init__(self, directory: Path, host: str) -> None:
-        self._path = directory / f"{host}.lease"
-        self._fd = -1
-        self.held = False
-
-    def try_take(self) -> bool:
-        """Take the lease if nobody holds it; never waits.
-
-        :raises SpoolError: its file can't be opened.
-        """
-        if self._fd < 0:
-            self._open()
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        self.held = True
-        return True
-
-    def _open(self) -> None:
-        try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._fd = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600)
-        except OSError as error:
-            raise SpoolError(f"{self._path}: {error}") from error
-
-    def close(self) -> None:
-        """Give the lease back."""
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd, self.held = -1, False
 
 
 def _create_schema(db: sqlite3.Connection) -> None:

@@ -20,9 +20,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from common.config import Config
+from common.lines import Lines
 from common.loop import READ, WRITE, Loop
 from common.outgoing import Outgoing
-from common.protocol import Lines
 
 log = logging.getLogger(__name__)
 

@@ -18,8 +18,9 @@ import logging
 from collections import deque
 
 from common.config import Config
-from common.delayed import DONE, FAILED, HELD, WAITING, Fifo, Lease, Message, Outcome, Row, is_damaged
+from common.delayed import DONE, FAILED, HELD, WAITING, Fifo, Message, Outcome, Row, is_damaged
 from common.errors import SpoolError
+from common.lease import Lease
 from common.permlog import ENCRYPT, Event, PermLog
 from common.protocol import unsendable
 from lonc.callers import Caller, CallerRequest

@@ -18,8 +18,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from common.delayed import DONE, FAILED, HELD, PURGE_ROWS, WAITING, Fifo, Lease, Message, Outcome, Row
+from common.delayed import DONE, FAILED, HELD, PURGE_ROWS, WAITING, Fifo, Message, Outcome, Row
 from common.errors import SpoolError
+from common.lease import Lease
 from tests.conftest import FakeClock
 from tests.helpers.in_child import Barrier, Child, in_child, read_all, read_some
 from tests.helpers.waiting import eventually

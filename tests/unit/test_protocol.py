@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from common.crypto import LinkCipher
 from common.errors import LocalProtocolError, PeerProtocolError
+from common.lines import Lines
 from common.protocol import (
     MAX_HANDSHAKE_LINE,
     TABLE,
@@ -25,7 +26,6 @@ from common.protocol import (
     Greeted,
     Identified,
     KeyBuilt,
-    Lines,
     LoncConnection,
     LondConnection,
     Refused,
