@@ -214,6 +214,10 @@ def keep(federation: Federation) -> None:
 def show(screen: Screen, hosts: dict[str, Host], keep_running: bool) -> None:
     """All steps in order; everything that was started is ended."""
     federation = Federation(list(hosts), addresses={host.id: host.ip for host in hosts.values()}, settings=QUICK)
+    federation.lines = {
+        host.id: ":".join((host.id, host.domain, host.role, host.hostname, host.ip)) for host in hosts.values()
+    }
+    federation.write_tables()
     try:
         come_up(screen, federation)
         access = next((host.id for host in hosts.values() if host.role == "access"), next(iter(hosts)))
