@@ -4,7 +4,7 @@ A child that ended is replaced at once; the fresh one waits out the delay that :
 that says so. USR1 ends all waiting. After a reload only the hosts whose entry has changed get fresh children, or all
 of them if a setting has; a fresh child brings its link up and takes the socket over before the old one is asked to go.
 
-Logs: hosts given up (critical, once), hosts added and removed, children that ended unexpectedly.
+Logs: links that are up, hosts given up (critical, once), hosts added and removed, children that ended unexpectedly.
 """
 
 from __future__ import annotations
@@ -98,6 +98,7 @@ class LoncParent(Parent):
         word, _, rest = message.decode("utf-8", "replace").partition(" ")
         if word == "serving":
             member.note = SERVING
+            log.info("link to %s is up", member.key)
         elif word == "lost" and (peer := self.peers.get(member.key)):
             stood, _, reason = rest.partition(" ")
             self._on_lost(member, peer, float(stood), reason)
