@@ -32,6 +32,12 @@ CON_DELAYED, CON_FAILED = b"con_delayed", b"con_failed"
 PAGE = 1024  # rows in memory at most, however long the FIFO is
 PATIENCE = 1.0  # seconds that another writer of the FIFO may hold up this loop
 RETRY_MARKS = 1.0  # seconds between tries to record outcomes while the disk refuses them
+POSTPONE = 30.0  # seconds before a message is sent again that the other side could not take for the moment
+NOT_NOW = (
+    b"error: 5 ",
+    b"error: 11 ",
+    b"error: 28 ",
+)  # its disk or its locks; everything else that is refused is final
 REFUSALS = (b"refused", b"rejected", b"unknown_cmd", b"error:")
 
 
@@ -72,6 +78,7 @@ class Delivery:
         self._backlog_end = 0
         self._limit = 1
         self._draining = False
+        self._resume_at = 0.0  # until then nothing is sent: the other side has no room
         self._trouble = ""
         self.damaged = False  # the file is at fault; the next child will set it aside
 
@@ -95,6 +102,8 @@ class Delivery:
     def caught_up(self) -> bool:
         """Whether everything that waited when the link came up has been answered."""
         oldest = self._in_flight or self._to_send
+        if self._postponed:  # for as long as that lasts, plain requests need not wait
+            return True
         unrecorded = self._outcomes or self._unmarked
         return not (self._behind or unrecorded or (oldest and oldest[0].seq <= self._backlog_end))
 
@@ -112,7 +121,7 @@ class Delivery:
         """Record what the turn brought, and answer; to be called at the end of every turn, before :meth:`send`."""
         if self._arrived or self._outcomes or (self._unmarked and self._link.loop.clock() >= self._mark_again_at):
             self._commit()
-        if self._behind and self.lease.held and self._link.up:
+        if self._behind and self.lease.held and self._link.up and not self._postponed:
             self._load()
 
     def _commit(self) -> None:
@@ -184,7 +193,9 @@ class Delivery:
         return all(row.seq == self._loaded + n and row.state == WAITING for n, row in enumerate(rows, 1))
 
     def _attach(self, request: CriticalRequest, row: Row) -> None:
-        if row.state == WAITING:
+        if row.state == WAITING and self._postponed:
+            request.failed()
+        elif row.state == WAITING:
             self._callers.setdefault(row.id, []).append(request)
         else:
             request.answered(CON_DELAYED if row.reply is None else row.reply)
@@ -195,6 +206,7 @@ class Delivery:
             return
         try:
             if self._open_if_there():
+                self._resume_at = 0.0
                 self._load_page(self._require(), room)
         except SpoolError as error:
             self._complain(error)
@@ -213,7 +225,7 @@ class Delivery:
     def send(self) -> None:
         """Send what may be sent now."""
         link = self._link
-        if not self.lease.held or not link.up or (self._draining and not self._callers):
+        if not self.lease.held or not link.up or self._postponed or (self._draining and not self._callers):
             return
         while self._to_send and len(self._in_flight) < self._limit and link.room:
             row = self._to_send.popleft()
@@ -227,8 +239,23 @@ class Delivery:
     def on_reply(self, row: Row, reply: bytes) -> None:
         """The other side has executed (or refused) the message."""
         self._in_flight.popleft()  # replies come in the order of sending
+        if reply.startswith(NOT_NOW) and not self._waiting(row.id):
+            self._postpone(reply)
+            return
         self._outcomes.append((row, reply))
         self._limit = min(self._limit + 1, self._config.window)
+
+    @property
+    def _postponed(self) -> bool:
+        return self._link.loop.clock() < self._resume_at or (self._resume_at > 0 and bool(self._in_flight))
+
+    def _postpone(self, reply: bytes) -> None:
+        """Nobody waits, and the other side has no room: the message stays, and all that wait are read again later."""
+        if not self._resume_at:
+            log.warning("messages to %s are postponed: it answers %s", self._host, reply.decode("ascii", "replace"))
+        self._resume_at = self._link.loop.clock() + POSTPONE
+        self._to_send.clear()
+        self._loaded, self._behind, self._limit = 0, True, 1
 
     def on_link_lost(self, reason: str, suspicious: bool) -> None:
         """Record what is left, and count the death against the message that was alone on the link.

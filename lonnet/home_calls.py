@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from common.errors import LonError
 from lonnet.deadline import Deadline, limit
 from lonnet.homes import Net, UserName, home_server, is_home, search
 from lonnet.replies import Delivery, command_of, delivered, nothing_there, parsed
@@ -80,12 +79,9 @@ class HomeCalls:
 
     def _has_moved(self, host: str, reply: str, deadline: Deadline) -> bool:
         """Whether `host` is the home server no more; what is remembered is forgotten then."""
-        if reply != NO_SUCH_HOST:
-            try:
-                if is_home(self.net, self.user, host, deadline.left()):
-                    return False
-            except LonError:  # it does not say: its first reply stands
-                return False
+        # If the host does not say, nothing is known, and the caller hears that.
+        if reply != NO_SUCH_HOST and is_home(self.net, self.user, host, deadline.left()):
+            return False
         self.net.homes.forget(self.user)
         return True
 

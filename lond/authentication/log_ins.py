@@ -13,6 +13,7 @@ would fill the log.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -24,6 +25,8 @@ from lond.authentication.throttle_table import ThrottleTable
 _log = logging.getLogger(__name__)
 
 OnDone = Callable[[Outcome], None]
+LONGEST_QUEUE = 3.0  # seconds that a log-in waits for those before it, without a throttle that says more
+QUEUE = 64  # log-ins of one user from one host that wait for those before them, in this process
 
 
 class Client(Protocol):
@@ -44,6 +47,7 @@ class LogIns:
     def __init__(self, loop: Loop, hashing: Client, asking: Client, table: ThrottleTable, limits: Limits) -> None:
         self._loop, self._hashing, self._asking = loop, hashing, asking
         self._table, self._limits = table, limits
+        self._queues: dict[tuple[bytes, bytes, str], deque[tuple[Job, OnDone, float]]] = {}
 
     def check(self, job: Job, host: str, on_done: OnDone) -> None:
         """Check a password, after the wait that failed log-ins have brought.
@@ -51,10 +55,33 @@ class LogIns:
         :param host: the id of the host that asks, by its address.
         :param on_done: gets the outcome; BUSY: try again.
         """
+        key = (job.domain, job.user, host)
+        queue = self._queues.get(key)
+        if queue is None:
+            self._queues[key] = deque()
+            self._admit(job, host, on_done)
+        elif len(queue) < QUEUE:
+            queue.append((job, on_done, self._loop.clock()))
+        else:
+            on_done(Outcome(Verdict.BUSY))
+
+    def _next(self, key: tuple[bytes, bytes, str]) -> None:
+        """One after the other, so that a burst of guesses meets the record of each before it."""
+        queue = self._queues[key]
+        while queue:
+            job, on_done, since = queue.popleft()
+            if self._loop.clock() - since <= max(self._limits.longest, LONGEST_QUEUE):
+                self._admit(job, key[2], on_done)
+                return
+            on_done(Outcome(Verdict.BUSY))  # others' replies wait behind this one
+        del self._queues[key]
+
+    def _admit(self, job: Job, host: str, on_done: OnDone) -> None:
         now = self._loop.clock()
         wait = self._table.change(job.domain, job.user, host, lambda record: reserve(record, now, self._limits))
         if wait is None:
             on_done(Outcome(Verdict.BUSY))
+            self._loop.call_later(0, lambda: self._next((job.domain, job.user, host)))
         elif wait > 0:
             self._loop.call_later(wait, lambda: self._start(job, host, on_done))
         else:
@@ -68,6 +95,7 @@ class LogIns:
         def done(outcome: Outcome) -> None:
             self._remember(job, host, outcome.verdict)
             on_done(outcome)
+            self._next((job.domain, job.user, host))
 
         (self._asking if job.asks else self._hashing).submit(job, done)
 

@@ -27,6 +27,7 @@ from lond.authentication.hashing import Job, Outcome, Verdict
 from lond.authentication.passwords import MAX_PASSWORD_BYTES, is_usable
 from lond.commands.arguments import DOMAIN, USER
 from lond.commands.registry import Argument, Context, Pending, Reply, RequestError, Trust, command
+from lond.records.paths import is_moving
 
 UNKNOWN_USER = b"unknown_user"
 NOT_AUTHORIZED = b"non_authorized"
@@ -135,6 +136,8 @@ def makeuser(context: Context, domain: bytes, user: bytes, type_: str, argument:
         return MODE_ERROR
     if context.storage.is_home(domain, user):
         return EXISTS
+    if is_moving(context.storage.user_directory(domain, user)):
+        raise RequestError("the user is moving to another host", errno.EAGAIN)
 
     def create(account: Account) -> bytes:
         return b"ok" if create_account(context.site.config.users_dir, domain, user, account) else EXISTS

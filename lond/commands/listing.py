@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 from lond.commands.registry import Argument, Context, RequestError, Trust, command
 
@@ -17,18 +18,28 @@ _PART = re.compile(rb"[^\x00-\x1f\x7f/\\]+")
 _BORDERS = re.compile(r"[&:%\x00-\x1f\x7f]")
 
 
-def _resource_path(field: bytes) -> tuple[str, ...]:
-    """The names below ``res``."""
+class ResourcePath(NamedTuple):
+    """The names below ``res``; the first of them is the domain."""
+
+    parts: tuple[str, ...]
+
+    @property
+    def domain(self) -> bytes:
+        """Whose resources these are; b"" for the list of domains."""
+        return os.fsencode(self.parts[0]) if self.parts else b""
+
+
+def _resource_path(field: bytes) -> ResourcePath:
     before, found, below = (b"/" + field.lstrip(b"/") + b"/").partition(b"/res/")
     if not found or b".." in before.split(b"/"):
         raise RequestError("not a path below /res/")
     parts = [part for part in below.split(b"/") if part not in (b"", b".")]
     if any(part == b".." or len(part) > MAX_NAME or not _PART.fullmatch(part) for part in parts):
         raise RequestError("not a path below /res/")
-    return tuple(os.fsdecode(part) for part in parts)
+    return ResourcePath(tuple(os.fsdecode(part) for part in parts))
 
 
-PATH = Argument("path", _resource_path, is_rest=True)
+PATH = Argument("path", _resource_path, is_domain=True, is_rest=True)
 
 
 @command(
@@ -37,9 +48,9 @@ PATH = Argument("path", _resource_path, is_rest=True)
     trust=Trust.RESOURCES,
     replies="`name&stat...:name&stat...:` (the thirteen numbers of stat), `empty`, `no_such_dir`, `no_such_file`",
 )
-def ls(context: Context, parts: tuple[str, ...]) -> bytes:
+def ls(context: Context, wanted: ResourcePath) -> bytes:
     root = (context.site.config.doc_root / "res").resolve()
-    path = root.joinpath(*parts)
+    path = root.joinpath(*wanted.parts)
     try:
         real = path.resolve(strict=True)
     except (OSError, RuntimeError):

@@ -17,6 +17,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from lond.records.faults import Fault, StorageError
@@ -59,8 +60,8 @@ def set_aside(path: Path, inode: int, reason: str, time: int) -> None:
         return
     for suffix in ("-wal", "-shm"):
         companion = path.with_name(path.name + suffix)
-        if companion.exists():
+        with suppress(FileNotFoundError):  # another child may be setting the same file aside
             companion.rename(f"{aside}{suffix}")
-    path.unlink()
+    path.unlink(missing_ok=True)
     sync_directory(path.parent)
     _log.critical("database %s is damaged (%s), set aside as %s: see docs/storage.md", path, reason, aside.name)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import logging
 import os
 import random
 import sqlite3
@@ -38,6 +39,8 @@ _CACHE_SIZE = -256
 # Pages in the -wal before it goes into the database: 800 KiB instead of 4 MB for each of thousands of users.
 _CHECKPOINT_PAGES = 200
 _PAUSE = (0.0002, 0.002)  # seconds; commits take about that long
+
+log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 Value = bytes | int | str
@@ -215,7 +218,10 @@ class Opening:
         """What to raise for an error of SQLite; a damaged file is set aside. The caller closes the connection next."""
         fault = fault_of(error)
         if fault is Fault.DAMAGED:
-            set_aside(path, inode, str(error), int(self.now()))
+            try:
+                set_aside(path, inode, str(error), int(self.now()))
+            except OSError as trouble:  # that user alone is affected all the same
+                log.critical("damaged database %s can't be set aside: %s", path, trouble)
         return error if fault is Fault.BUG else fault.error()
 
     def _connected(self, path: Path) -> sqlite3.Connection:

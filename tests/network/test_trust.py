@@ -54,3 +54,17 @@ def test_a_domain_limits_who_may_do_what(federation: FederationFactory) -> None:
     trust.write_text("msu:records:*\n")
     reload(home.lond, 2)
     assert nets[THIRD].reply(PUT, "msul1") == "ok"
+
+
+def test_a_path_belongs_to_the_domain_it_begins_with(federation: FederationFactory) -> None:
+    fed: Federation = federation(["msul1", OWN, OTHER], start=[])
+    home = fed.hosts["msul1"]
+    (home.directory / "html" / "res" / "hub" / "jones").mkdir(parents=True)
+    (fed.directory / "tables" / "trust.tab").write_text("hub:resources:none\n")
+    home.start_lond()
+    replies = {}
+    for host in (OWN, OTHER):
+        fed.hosts[host].start_lonc()
+        fed.hosts[host].wait_for_link("msul1")
+        replies[host] = fed.hosts[host].lonnet().reply("ls:/res/hub/jones", "msul1")
+    assert replies == {OWN: "refused", OTHER: "empty"}

@@ -233,6 +233,36 @@ def test_the_fifth_death_holds_the_message(world: World) -> None:
     assert world.states() == [(b"poison", "held"), (b"m", "waiting")]
 
 
+def test_a_message_that_finds_no_room_there_is_sent_again_later_and_nothing_overtakes_it(world: World) -> None:
+    opened(world)
+    left = world.bring(b"left")
+    world.turn()
+    left.failed()
+    world.link.answer(b"error: 28 no space left on device")
+    world.turn()
+    assert world.states()[-1] == (b"left", "waiting")
+    assert world.delivery.caught_up, "plain requests need not wait for the other side's disk"
+    late = world.bring(b"late")
+    world.turn()
+    assert late.reply == CON_DELAYED and world.link.sent == [b"left"]
+    world.link.now += 31
+    for _ in range(3):
+        world.turn()
+        world.link.answer(*[b"ok" for _ in world.link.pending])
+    world.turn()
+    assert world.link.sent == [b"left", b"left", b"late"]
+    assert world.states()[-2:] == [(b"left", "done"), (b"late", "done")]
+
+
+def test_who_waits_hears_that_there_is_no_room(world: World) -> None:
+    opened(world)
+    request = world.bring(b"m")
+    world.turn()
+    world.link.answer(b"error: 28 no space left on device")
+    world.turn()
+    assert request.reply == b"error: 28 no space left on device"
+
+
 def test_a_disk_that_refuses(world: World) -> None:
     opened(world)
     sent = world.bring(b"sent")

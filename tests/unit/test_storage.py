@@ -1,9 +1,11 @@
 """Storage: durability, damage, full disks, locks, the cache of open databases."""
 
+import errno
 import logging
 import os
 import sqlite3
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -212,6 +214,23 @@ def test_damage_that_shows_during_work(site, caplog, statement):
     connection = sqlite3.connect(aside)
     assert connection.execute("SELECT value FROM entry").fetchall() == [(b"1",)]
     connection.close()
+
+
+@pytest.mark.parametrize("statement", ["SAVEPOINT request", "INSERT INTO entry", "COMMIT"])
+def test_damage_that_can_not_be_set_aside_stays_with_its_user(site, monkeypatch, caplog, statement):
+    def no_room(*_):
+        raise OSError(errno.EROFS, "read-only file system")
+
+    monkeypatch.setattr(Path, "hardlink_to", no_room)
+    connections = connection_class()
+    with Lond(site, opening=opening(connections)) as lond:
+        lond.batch("put:msu:smith:data:a=1", "put:msu:jones:data:a=1")
+        connections.failing[statement] = (11, "database disk image is malformed")
+        assert lond.ask("put:msu:smith:data:half=written") == DAMAGED
+        connections.failing.clear()
+        assert lond.batch("put:msu:smith:data:c=3", "put:msu:jones:data:a=2") == [b"ok", b"ok"]
+        assert lond.ask("get:msu:smith:data:half&c") == b"&3", "nothing of the failed request was kept"
+    assert any("can't be set aside" in record.getMessage() for record in caplog.records)
 
 
 def test_damage_fails_what_the_batch_wrote_before(site):
