@@ -17,6 +17,8 @@ from pathlib import Path
 from common.config import config_path
 from common.errors import ConfigError
 from common.site import Site, load_site
+from loncontrol.children import COLUMNS as CHILD_COLUMNS
+from loncontrol.children import children
 from loncontrol.daemons import ORDER, Daemon, State
 from loncontrol.peers import COLUMNS, Peer, peers
 
@@ -107,10 +109,21 @@ class Control:
             print("\n" + "\n".join(f"{name:<9} {meaning}" for name, meaning in COLUMNS))
         return OK
 
+    def children(self) -> int:
+        """One line per child of the daemons that run."""
+        running = [daemon.name for daemon in self.daemons if daemon.state is State.RUNNING]
+        found = [child for name in running for child in children(self.site, name)]
+        print(aligned([list(CHILD_COLUMNS), *(list(child.row()) for child in found)]))
+        return OK
+
 
 def table(found: Sequence[Peer]) -> str:
     """The peers as aligned columns."""
-    rows = [[name for name, _ in COLUMNS], *(_row(peer) for peer in found)]
+    return aligned([[name for name, _ in COLUMNS], *(_row(peer) for peer in found)])
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -153,6 +166,7 @@ ACTIONS: dict[str, Callable[[Control], int]] = {
     "status": Control.status,
     "configtest": Control.configtest,
     "retry": Control.retry,
+    "children": Control.children,
 }
 
 

@@ -116,3 +116,19 @@ def test_peers_tell_why_since_when_and_by_how_much(federation: FederationFactory
     fed.hosts["msul2"].start_lond()
     assert control(here, "retry").returncode == 0
     here.wait_for_link("msul2", 10)
+
+
+def test_children_are_shown_with_what_they_do_and_what_they_cost(host: Host) -> None:
+    assert control(host, "children").stdout.startswith("DAEMON  PID  STATE  HOST  AGE  HEARTBEAT")
+    assert control(host, "start").returncode == 0
+    host.wait_for_link("msul1")
+    host.lonnet().reply("ping", "msul1")
+
+    def told() -> list[list[str]]:
+        return [line.split() for line in control(host, "children").stdout.splitlines()[1:]]
+
+    eventually(lambda: ["lonc", "up", "msul1"] in [[row[0], row[2], row[3]] for row in told()])
+    rows = told()
+    states = sorted(row[2] for row in rows if row[0] == "lond")
+    assert states == ["asker", "asker", "hasher", "hasher", "idle", "idle", "serving"]
+    assert all(float(row[-1]) > 0.1 for row in rows), "memory of each"

@@ -1,0 +1,74 @@
+"""The processes of this host's daemons: what each says of itself, and what the system says of it.
+
+What a child does comes from the scoreboard, so that a hung one shows too; memory and processor time come from the
+system, by way of psutil. A child that ends meanwhile is left out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psutil
+
+from common.scoreboard import Scoreboard, Slot, scoreboard_path
+from common.site import Site
+
+COLUMNS = ("DAEMON", "PID", "STATE", "HOST", "AGE", "HEARTBEAT", "REQUESTS", "CPU S", "MEMORY MB")
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One child; times in seconds, memory (what would be free without it) in bytes."""
+
+    daemon: str
+    pid: int
+    state: str
+    host: str
+    age: float
+    heartbeat: float
+    requests: int
+    cpu: float
+    memory: int
+
+    def row(self) -> tuple[str, ...]:
+        """The cells of :data:`COLUMNS`."""
+        cpu, memory = f"{self.cpu:.1f}", f"{self.memory / 1e6:.1f}"
+        age, heartbeat = f"{self.age:.0f}s", f"{self.heartbeat:.0f}s ago"
+        host, requests = self.host or "-", str(self.requests)
+        return (self.daemon, str(self.pid), self.state, host, age, heartbeat, requests, cpu, memory)
+
+
+def children(site: Site, daemon: str) -> Iterator[Child]:
+    """The children of a running daemon, in the order of their slots."""
+    try:
+        board = Scoreboard.open(scoreboard_path(site.config.sock_dir, daemon))
+    except (OSError, ValueError):
+        return
+    try:
+        slots = list(board.all())
+    finally:
+        board.close()
+    for slot in slots:
+        try:
+            yield _child(daemon, slot)
+        except psutil.Error:  # it has ended since
+            continue
+
+
+def _child(daemon: str, slot: Slot) -> Child:
+    process = psutil.Process(slot.pid)
+    with process.oneshot():
+        times = process.cpu_times()
+        return Child(
+            daemon=daemon,
+            pid=slot.pid,
+            state=slot.state,
+            host=slot.host,
+            age=time.time() - process.create_time(),
+            heartbeat=max(0.0, time.monotonic() - slot.heartbeat),
+            requests=slot.requests,
+            cpu=times.user + times.system,
+            memory=process.memory_full_info().uss,
+        )
