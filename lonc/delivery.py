@@ -239,7 +239,8 @@ class Delivery:
     def on_reply(self, row: Row, reply: bytes) -> None:
         """The other side has executed (or refused) the message."""
         self._in_flight.popleft()  # replies come in the order of sending
-        if reply.startswith(NOT_NOW) and not self._waiting(row.id):
+        # Only one that was alone on the link: what is in flight behind it may be executed, and must not overtake it.
+        if reply.startswith(NOT_NOW) and not self._in_flight and not self._waiting(row.id):
             self._postpone(reply)
             return
         self._outcomes.append((row, reply))

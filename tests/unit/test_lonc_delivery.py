@@ -254,6 +254,20 @@ def test_a_message_that_finds_no_room_there_is_sent_again_later_and_nothing_over
     assert world.states()[-2:] == [(b"left", "done"), (b"late", "done")]
 
 
+def test_with_others_in_flight_behind_it_a_message_fails_rather_than_be_overtaken(world: World) -> None:
+    opened(world)
+    for request in (world.bring(b"first"), world.bring(b"second")):
+        world.turn()
+        request.failed()
+    assert world.link.sent == [b"first", b"second"]
+    world.link.answer(b"error: 28 no space left on device", b"ok")
+    world.turn()
+    world.link.now += 31
+    world.turn()
+    assert world.states()[-2:] == [(b"first", "failed"), (b"second", "done")]
+    assert world.link.sent == [b"first", b"second"]
+
+
 def test_who_waits_hears_that_there_is_no_room(world: World) -> None:
     opened(world)
     request = world.bring(b"m")
