@@ -1,0 +1,81 @@
+"""What every command of loncontrol works on, and how it answers.
+
+A command is a function of (:class:`Control`, its options) that prints what is asked for and returns an exit code of the
+LSB. It is made known by :func:`command`, which also says which arguments it takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.site import Site
+from lonstatus.daemons import ORDER, Daemon
+
+OK, FAILED, NOT_CONFIGURED, NOT_RUNNING = 0, 1, 6, 7
+
+
+class Control:
+    """This host: its configuration and its daemons, in the order of starting.
+
+    :param conf: the file that `site` was read from.
+    """
+
+    def __init__(self, site: Site, conf: Path) -> None:
+        self.site, self.conf = site, conf
+        self.lond, self.lonc = self.daemons = [Daemon(name, site, conf) for name in ORDER]
+
+
+Run = Callable[[Control, argparse.Namespace], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of a command, as argparse takes it."""
+
+    names: tuple[str, ...]
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A word of loncontrol's command line."""
+
+    name: str
+    help: str
+    arguments: tuple[Argument, ...]
+    run: Run
+
+
+COMMANDS: dict[str, Command] = {}
+
+
+def argument(*names: str, **settings: Any) -> Argument:
+    """What :meth:`argparse.ArgumentParser.add_argument` takes."""
+    return Argument(names, settings)
+
+
+def command(name: str, help: str, *arguments: Argument) -> Callable[[Run], Run]:
+    """Make a function known as the command `name`."""
+
+    def known(run: Run) -> Run:
+        assert name not in COMMANDS, f"{name} is known already"
+        COMMANDS[name] = Command(name, help, arguments, run)
+        return run
+
+    return known
+
+
+def say(text: str) -> None:
+    """One line on standard output, at once."""
+    print(text, flush=True)
+
+
+def complain(text: str, code: int = FAILED) -> int:
+    """One line on standard error; the exit code to end with."""
+    print(f"loncontrol: {text}", file=sys.stderr)
+    return code

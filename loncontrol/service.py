@@ -1,0 +1,99 @@
+"""The commands of an init script: start, stop, reload, status.
+
+`status` exits with 0 if both daemons run, 1 if one is dead with its pid file left, 3 if it is stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+
+from loncontrol.control import NOT_CONFIGURED, NOT_RUNNING, OK, Control, command, complain, say
+from lonstatus.daemons import State
+
+STATUS_DEAD, STATUS_STOPPED = 1, 3
+_Options = argparse.Namespace
+
+
+@command("start", "start what does not run; have a running lonc try its lost links again")
+def start(control: Control, _options: _Options) -> int:
+    """Start lond, then lonc."""
+    for daemon in control.daemons:
+        if daemon.state is State.RUNNING:
+            say(f"{daemon.name} runs already, pid {daemon.pid}")
+            if daemon is control.lonc:
+                daemon.signal(signal.SIGUSR1)
+            continue
+        code, words = daemon.start()
+        if code:
+            return complain(words or f"{daemon.name} ended with {code}")
+        say(f"{daemon.name} started, pid {daemon.pid}")
+    return OK
+
+
+@command("stop", "end what runs, lonc first")
+def stop(control: Control, _options: _Options) -> int:
+    """End lonc, then lond."""
+    for daemon in reversed(control.daemons):
+        if daemon.state is not State.RUNNING:
+            say(f"{daemon.name} does not run")
+        elif daemon.stop():
+            say(f"{daemon.name} stopped")
+        else:
+            return complain(f"{daemon.name} did not stop; pid {daemon.pid}, see its log")
+    return OK
+
+
+@command("restart", "stop, then start")
+def restart(control: Control, options: _Options) -> int:
+    """Stop, then start."""
+    return stop(control, options) or start(control, options)
+
+
+@command("try-restart", "restart if anything runs")
+def try_restart(control: Control, options: _Options) -> int:
+    """Restart if anything runs."""
+    running = any(daemon.state is State.RUNNING for daemon in control.daemons)
+    return restart(control, options) if running else OK
+
+
+@command("reload", "check the configuration; if it is good, have both daemons read it again")
+def reload(control: Control, options: _Options) -> int:
+    """HUP to both, once the configuration is known to be good."""
+    if code := configtest(control, options):
+        return code
+    reached = [daemon.signal(signal.SIGHUP) for daemon in control.daemons]
+    return OK if all(reached) else NOT_RUNNING
+
+
+command("force-reload", "as reload: no change needs more than that")(reload)
+
+
+@command("configtest", "say what is wrong with configuration and tables")
+def configtest(control: Control, _options: _Options) -> int:
+    """Have both daemons check what they would read."""
+    for daemon in control.daemons:
+        code, words = daemon.check()
+        if code:
+            return complain(words, NOT_CONFIGURED)
+    say(f"configuration of {control.site.own.id} is good: {len(control.site.table.hosts)} hosts")
+    return OK
+
+
+@command("status", "say which daemons run")
+def status(control: Control, _options: _Options) -> int:
+    """One line per daemon; the exit code is the answer."""
+    states = [daemon.state for daemon in control.daemons]
+    for daemon, state in zip(control.daemons, states, strict=True):
+        say(f"{daemon.name}: {state.value}" + (f", pid {daemon.pid}" if state is State.RUNNING else ""))
+    if all(state is State.RUNNING for state in states):
+        return OK
+    return STATUS_DEAD if State.DEAD in states else STATUS_STOPPED
+
+
+@command("retry", "have lonc try every lost link again now")
+def retry(control: Control, _options: _Options) -> int:
+    """USR1 to lonc."""
+    if control.lonc.signal(signal.SIGUSR1):
+        return OK
+    return complain("lonc does not run", NOT_RUNNING)
