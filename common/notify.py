@@ -1,7 +1,8 @@
-"""Telling the service manager (sd_notify) how the daemon is: READY, RELOADING, STOPPING, STATUS.
+"""Telling the service manager (sd_notify) how the daemon is: READY, RELOADING, STOPPING, STATUS, WATCHDOG.
 
-The address is taken out of the environment once, at start, so that no child and no program started later speaks
-in the daemon's name. Without an address nothing is sent; a manager that does not listen is no reason to fail.
+The address and the watchdog's time are taken out of the environment once, at start, so that no child and no program
+started later speaks in the daemon's name. Without an address nothing is sent; a manager that does not listen is no
+reason to fail.
 """
 
 from __future__ import annotations
@@ -13,17 +14,26 @@ from collections.abc import MutableMapping
 from contextlib import suppress
 
 
+PINGS = 3  # in the time after which the manager believes that the daemon hangs; one may be late, one may be lost
+
+
 class Notifier:
     """The daemon's line to its service manager.
 
-    :param environ: the process's environment; NOTIFY_SOCKET is removed from it.
+    :param environ: the process's environment; NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID are removed from it.
     """
 
     def __init__(self, environ: MutableMapping[str, str] = os.environ) -> None:
         self._address = environ.pop("NOTIFY_SOCKET", "")
+        self._status = ""
+        limit, watched = environ.pop("WATCHDOG_USEC", ""), environ.pop("WATCHDOG_PID", "")
+        ours = self._address and watched in ("", str(os.getpid()))
+        self.ping_seconds = int(limit) / 1e6 / PINGS if ours and limit.isdecimal() else 0.0
+        """Seconds between two :meth:`alive`; 0: the manager keeps no watch."""
 
     def ready(self, status: str) -> None:
         """The daemon serves (again)."""
+        self._status = status
         self._send(f"READY=1\nSTATUS={status}")
 
     def reloading(self) -> None:
@@ -35,8 +45,14 @@ class Notifier:
         self._send("STOPPING=1")
 
     def status(self, text: str) -> None:
-        """One line on how things are."""
-        self._send(f"STATUS={text}")
+        """One line on how things are; said only if it is news."""
+        if text != self._status:
+            self._status = text
+            self._send(f"STATUS={text}")
+
+    def alive(self) -> None:
+        """The daemon's loop turns."""
+        self._send("WATCHDOG=1")
 
     def _send(self, message: str) -> None:
         if not self._address:

@@ -95,7 +95,9 @@ class Parent(abc.ABC):
         ):
             self.loop.on_signal(number, call)
         self.loop.at_end_of_turn(self._end_of_turn)
-        self.loop.every(1.0, lambda: set_title(f"{self.name}: parent, {self.status()}"))
+        self.loop.every(1.0, self._show_status)
+        if self.notifier.ping_seconds:
+            self.loop.every(self.notifier.ping_seconds, self.notifier.alive)
         prepare_for_children()
         log.info("%s of %s started with pid %d", self.name, self.site.own.id, os.getpid())
         ready()
@@ -106,6 +108,12 @@ class Parent(abc.ABC):
         signal.pthread_sigmask(signal.SIG_BLOCK, OUR_SIGNALS)
         log.info("%s of %s ended", self.name, self.site.own.id)
         return 0
+
+    def _show_status(self) -> None:
+        status = self.status()
+        set_title(f"{self.name}: parent, {status}")
+        if not self.stopping:
+            self.notifier.status(status)
 
     def release(self) -> None:
         """Close, in a child, what belongs to the parent alone."""

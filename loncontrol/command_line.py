@@ -14,19 +14,16 @@ import loncontrol.listings
 import loncontrol.service  # noqa: F401 - they make their commands known
 from common.config import config_path
 from common.errors import ConfigError
-from common.site import load_site
-from loncontrol.control import COMMANDS, NOT_CONFIGURED, Control, complain
+from loncontrol.control import COMMANDS, NOT_CONFIGURED, complain
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; its exit code."""
     options = parser().parse_args(argv)
-    conf = config_path(options.conf, os.environ)
     try:
-        control = Control(load_site(conf), conf)
+        return COMMANDS[options.command].run(config_path(options.conf, os.environ), options)
     except ConfigError as error:
         return complain(str(error), NOT_CONFIGURED)
-    return COMMANDS[options.command].run(control, options)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,7 +1,8 @@
 """What every command of loncontrol works on, and how it answers.
 
 A command is a function of (:class:`Control`, its options) that prints what is asked for and returns an exit code of the
-LSB. It is made known by :func:`command`, which also says which arguments it takes.
+LSB. It is made known by :func:`command`, which also says which arguments it takes. What must work before there is a
+configuration is made known by :func:`command_without_site`, and gets the path of the file instead.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.site import Site
+from common.site import Site, load_site
 from lonstatus.daemons import ORDER, Daemon
 
 OK, FAILED, NOT_CONFIGURED, NOT_RUNNING = 0, 1, 6, 7
@@ -31,6 +32,7 @@ class Control:
 
 
 Run = Callable[[Control, argparse.Namespace], int]
+RunWithoutSite = Callable[[Path, argparse.Namespace], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Command:
     name: str
     help: str
     arguments: tuple[Argument, ...]
-    run: Run
+    run: RunWithoutSite
 
 
 COMMANDS: dict[str, Command] = {}
@@ -63,6 +65,18 @@ def command(name: str, help: str, *arguments: Argument) -> Callable[[Run], Run]:
     """Make a function known as the command `name`."""
 
     def known(run: Run) -> Run:
+        command_without_site(name, help, *arguments)(
+            lambda conf, options: run(Control(load_site(conf), conf), options),
+        )
+        return run
+
+    return known
+
+
+def command_without_site(name: str, help: str, *arguments: Argument) -> Callable[[RunWithoutSite], RunWithoutSite]:
+    """Make a function known as the command `name` that needs no configuration; it gets the path of the file."""
+
+    def known(run: RunWithoutSite) -> RunWithoutSite:
         assert name not in COMMANDS, f"{name} is known already"
         COMMANDS[name] = Command(name, help, arguments, run)
         return run

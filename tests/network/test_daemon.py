@@ -11,7 +11,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -249,24 +250,46 @@ class ServiceManager:
         self.channel.settimeout(ENDS)
         self.channel.bind(str(path))
 
-    def heard(self) -> tuple[int, list[str]]:
-        """The next message: the sender's pid and the lines, without STATUS."""
+    def message(self) -> tuple[int, list[str]]:
+        """The next message: the sender's pid and the lines."""
         message, control, _, _ = self.channel.recvmsg(4096, socket.CMSG_SPACE(12))
         pid: int = struct.unpack("3i", control[0][2])[0]
-        return pid, [line for line in message.decode().split("\n") if not line.startswith("STATUS=")]
+        return pid, message.decode().split("\n")
+
+    def heard(self) -> tuple[int, list[str]]:
+        """The next message that says more than STATUS or WATCHDOG: the sender's pid and the other lines."""
+        while True:
+            pid, lines = self.message()
+            if rest := [line for line in lines if not line.startswith(("STATUS=", "WATCHDOG="))]:
+                return pid, rest
+
+    def wait_for_line(self, pattern: str) -> int:
+        """Wait for a line; its sender's pid."""
+        while True:
+            pid, lines = self.message()
+            if any(re.fullmatch(pattern, line) for line in lines):
+                return pid
+
+
+@contextmanager
+def managed(host: Host, name: str, **environ: str) -> Iterator[tuple[ServiceManager, subprocess.Popen[bytes]]]:
+    """A daemon under a service manager; it is gone afterwards, with all its children."""
+    path = host.directory / f"{name}.manager"
+    manager = ServiceManager(path)
+    command = [sys.executable, "-W", "error", str(ROOT / "scripts" / name), "--conf", str(host.conf), "--foreground"]
+    with (host.directory / "output").open("wb") as output, ExitStack() as stack:
+        stack.callback(manager.channel.close)
+        environment = {**os.environ, "NOTIFY_SOCKET": str(path), **environ}
+        daemon = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
+        stack.callback(daemon.wait)
+        stack.callback(daemon.kill)
+        yield manager, daemon
+    eventually(lambda: not processes_in_session(daemon.pid))
 
 
 @both
 def test_what_the_service_manager_hears(host: Host, name: str) -> None:
-    path = host.directory / "manager"
-    manager = ServiceManager(path)
-    command = [sys.executable, "-W", "error", str(ROOT / "scripts" / name), "--conf", str(host.conf), "--foreground"]
-    environ = {**os.environ, "NOTIFY_SOCKET": str(path)}
-    with (host.directory / "output").open("wb") as output, ExitStack() as stack:
-        stack.callback(manager.channel.close)
-        daemon = subprocess.Popen(command, env=environ, stdout=output, stderr=output, start_new_session=True)
-        stack.callback(daemon.wait)
-        stack.callback(daemon.kill)
+    with managed(host, name) as (manager, daemon):
         ready = (daemon.pid, ["READY=1"])
         assert manager.heard() == ready
         for good in (True, False):
@@ -284,4 +307,25 @@ def test_what_the_service_manager_hears(host: Host, name: str) -> None:
         manager.channel.setblocking(False)
         with pytest.raises(BlockingIOError):
             manager.heard()
-    eventually(lambda: not processes_in_session(daemon.pid))
+
+
+def test_the_service_manager_is_told_that_the_loops_turn_and_how_things_are(host: Host) -> None:
+    """The parents alone speak, also after every child was replaced."""
+    watch = {"WATCHDOG_USEC": "300000"}
+    with (
+        managed(host, "lond", **watchdog) as (lond, lond_process),
+        managed(host, "lonc", **watchdog) as (lonc, process),
+    ):
+        assert lonc.wait_for_line("STATUS=1 of 1 links up") == process.pid
+        assert lond.wait_for_line("STATUS=1 links, [1-4] spares") == lond_process.pid
+        for manager, daemon in ((lond, lond_process), (lonc, process)):
+            assert {manager.wait_for_line("WATCHDOG=1") for _ in range(4)} == {daemon.pid}
+            host.write_conf(lonRequestTimeout="55")
+            daemon.send_signal(signal.SIGHUP)
+            assert manager.wait_for_line("READY=1") == daemon.pid
+            assert {manager.wait_for_line("WATCHDOG=1") for _ in range(4)} == {daemon.pid}
+        host.wait_for_link(HERE)
+        for manager, daemon in ((lonc, process), (lond, lond_process)):
+            daemon.send_signal(signal.SIGTERM)
+            assert manager.wait_for_line("STOPPING=1") == daemon.pid
+            assert daemon.wait(ENDS) == OK

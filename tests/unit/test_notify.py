@@ -53,6 +53,43 @@ def test_a_life(manager: tuple[socket.socket, dict[str, str]]) -> None:
     assert stamp and before <= int(stamp[1]) <= time.monotonic_ns() // 1000
 
 
+def test_a_status_is_said_only_if_it_is_news(manager: tuple[socket.socket, dict[str, str]]) -> None:
+    channel, environ = manager
+    notifier = Notifier(environ)
+    notifier.ready("2 links up")
+    for text in ("2 links up", "3 links up", "3 links up", "2 links up"):
+        notifier.status(text)
+    assert said(channel) == ["READY=1\nSTATUS=2 links up", "STATUS=3 links up", "STATUS=2 links up"]
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}, 10.0),
+        ({"WATCHDOG_USEC": "600000"}, 0.2),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, 0.0),
+        ({"WATCHDOG_PID": str(os.getpid())}, 0.0),
+        ({"WATCHDOG_USEC": "-5"}, 0.0),
+        ({"WATCHDOG_USEC": "0"}, 0.0),
+        ({}, 0.0),
+    ],
+)
+def test_the_watchdog_s_time(
+    manager: tuple[socket.socket, dict[str, str]], given: dict[str, str], seconds: float
+) -> None:
+    channel, environ = manager
+    environ |= given
+    notifier = Notifier(environ)
+    assert notifier.ping_seconds == pytest.approx(seconds)
+    assert environ == {"HOME": "/"}
+    notifier.alive()
+    assert said(channel) == ["WATCHDOG=1"]
+
+
+def test_nobody_keeps_watch_without_a_manager() -> None:
+    assert Notifier({"WATCHDOG_USEC": "30000000"}).ping_seconds == 0
+
+
 def test_no_child_speaks_in_the_daemons_name(manager: tuple[socket.socket, dict[str, str]]) -> None:
     channel, environ = manager
     Notifier(environ)
