@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from common.errors import SpoolError
@@ -315,6 +315,22 @@ class Fifo:
                     "DELETE FROM message WHERE state = 'done' AND finished < ? AND seq < ?",
                     (limit, first[0] + PURGE_ROWS),
                 ).rowcount
+
+    def _select(self, condition: str, *parameters: object) -> list[Row]:
+        """For :mod:`common.backlog`: the messages for which `condition` holds; it may end with ORDER BY and LIMIT."""
+        return [Row(*row) for row in self._query(f"SELECT {_COLUMNS} FROM message WHERE {condition}", *parameters)]  # noqa: S608
+
+    def _query(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
+        with _spool_errors(self.path):
+            return self._db.execute(query, parameters).fetchall()
+
+    @contextmanager
+    def _synced_change(self) -> Iterator[None]:
+        """For :mod:`common.backlog`: a transaction that is on disk when it ends without an error."""
+        with _spool_errors(self.path):
+            self._sync_commits(True)
+            with self._transaction():
+                yield
 
     def close(self) -> None:
         """Close the file; the object is of no further use."""

@@ -9,6 +9,9 @@ So when a message kills its receiver, it is soon found alone on the link; after 
 held and the rest goes on. What the other side refuses becomes failed if its caller has gone away; a caller that still
 waits gets the refusal and decides itself.
 
+An administrator may hold, release or delete messages meanwhile (common/backlog.py): before anything is sent it is
+looked whether somebody else has written to the FIFO, and if so, what waits is read again.
+
 Logs: delayed, sent later, failed, held; the same to the perm log.
 """
 
@@ -89,8 +92,7 @@ class Delivery:
     def start(self) -> None:
         """The link is up and the lease is ours: begin to send what waits."""
         # What was seen before the lease was ours, the child before us may have sent meanwhile.
-        self._to_send.clear()
-        self._loaded, self._behind = 0, True
+        self._read_again()
         try:
             if self._open_if_there():
                 self._backlog_end = self._require().last_seq()
@@ -213,20 +215,43 @@ class Delivery:
             self._behind, self._version = False, -1  # the next look tries again
 
     def _load_page(self, fifo: Fifo, room: int) -> None:
-        last = fifo.last_seq()  # before the query: what comes in between is found by the next one
+        self._version = fifo.data_version()  # before the query: what comes in between is found by the next one
+        last = fifo.last_seq()
         rows = fifo.waiting(self._loaded, room)
-        self._to_send.extend(rows)
+        under_way = {row.seq for row in self._in_flight} | self._unrecorded()
+        self._to_send.extend(row for row in rows if row.seq not in under_way)
         if len(rows) == room:
             self._loaded = rows[-1].seq
         else:
             self._loaded = max(last, rows[-1].seq if rows else 0)
             self._behind = False
 
+    def _unrecorded(self) -> set[int]:
+        return {row.seq for row, _ in self._outcomes} | {outcome.seq for outcome in self._unmarked}
+
+    def _heed_others(self) -> None:
+        """If another process has written to the FIFO, read what waits again; what is in flight stays so."""
+        try:
+            if self._require().data_version() != self._version:
+                self._read_again()
+                self._load()
+        except SpoolError as error:  # what can't be looked at must not be sent: it may have been held
+            self._complain(error)
+            self._read_again()
+            self._behind, self._version = False, -1
+
+    def _read_again(self) -> None:
+        # From the beginning: a message that was released stands in its old place.
+        self._to_send.clear()
+        self._loaded, self._behind = 0, True
+
     def send(self) -> None:
         """Send what may be sent now."""
         link = self._link
         if not self.lease.held or not link.up or self._postponed or (self._draining and not self._callers):
             return
+        if self._to_send:
+            self._heed_others()
         while self._to_send and len(self._in_flight) < self._limit and link.room:
             row = self._to_send.popleft()
             message = _OnLink(self, row)
@@ -255,8 +280,8 @@ class Delivery:
         if not self._resume_at:
             log.warning("messages to %s are postponed: it answers %s", self._host, reply.decode("ascii", "replace"))
         self._resume_at = self._link.loop.clock() + POSTPONE
-        self._to_send.clear()
-        self._loaded, self._behind, self._limit = 0, True, 1
+        self._read_again()
+        self._limit = 1
 
     def on_link_lost(self, reason: str, suspicious: bool) -> None:
         """Record what is left, and count the death against the message that was alone on the link.
@@ -290,8 +315,8 @@ class Delivery:
             if not self._open_if_there():
                 return 0, 0.0
             fifo = self._require()
-            if (version := fifo.data_version()) != self._version:
-                self._version, self._behind = version, True
+            if fifo.data_version() != self._version:
+                self._read_again()
             if self.lease.held:
                 fifo.purge(self._config.keep_done)
             return fifo.waiting_count(), fifo.oldest() or 0.0

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from common.backlog import Backlog
 from common.config import Config
-from common.delayed import Fifo, Message
+from common.delayed import DONE, WAITING, Fifo, Message
+from common.errors import SpoolError
 from common.permlog import PermLog
 from lonc.delivery import CON_DELAYED, CON_FAILED, CriticalRequest, Delivery
 
@@ -325,3 +328,66 @@ def test_delayed_and_sent_later_are_in_the_perm_log(world: World) -> None:
     lines = world.perm_log.read_text().splitlines()
     assert [line.split(":")[1:4] for line in lines] == [["D", "msul1", "auth"], ["S", "msul1", "auth"]]
     assert "secret" not in world.perm_log.read_text()
+
+
+@contextmanager
+def administrator(world: World) -> Iterator[Backlog]:
+    with closing(Backlog(world.config.delayed_dir, "msul1")) as backlog:
+        yield backlog
+
+
+def test_what_was_held_or_deleted_is_not_sent_and_what_was_released_comes_in_its_place(world: World) -> None:
+    world.store(*(b"m%d" % number for number in range(6)))
+    world.start()
+    assert world.link.sent == [b"m0"]
+    with administrator(world) as backlog:
+        ids = [row.id for row in backlog.rows([WAITING])]
+        backlog.hold(ids[1:3], "by ada")
+        backlog.delete(ids[4:5])
+        world.link.answer(b"ok")
+        world.turn()
+        assert world.link.sent == [b"m0", b"m3", b"m5"]
+        backlog.release(ids[2:3])
+        world.link.answer(b"ok", b"ok")
+        world.delivery.look()
+        world.turn()
+        assert world.link.sent == [b"m0", b"m3", b"m5", b"m2"]
+
+
+def test_what_is_on_the_link_is_executed_once_whatever_is_done_to_its_row(world: World) -> None:
+    opened(world)
+    requests = [world.bring(b"m%d" % number) for number in range(3)]
+    world.turn()
+    assert world.link.sent == [b"m0", b"m1", b"m2"]
+    with administrator(world) as backlog:
+        backlog.hold([requests[0].id, requests[1].id], "by ada")
+        assert backlog.requeue([requests[0].id]) == []
+        backlog.release([requests[1].id])
+        backlog.delete([requests[2].id])
+        world.delivery.look()
+        world.turn()
+        world.link.answer(b"ok", b"ok", b"ok")
+        world.turn()
+        world.delivery.look()
+        world.turn()
+        assert world.link.sent == [b"m0", b"m1", b"m2"]
+        states = [[row.state for row in backlog.matching(request.id)] for request in requests]
+        assert states == [[DONE], [DONE], []]
+    assert [request.reply for request in requests] == [b"ok"] * 3
+
+
+def test_what_can_not_be_looked_at_is_not_sent(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.store(b"m0", b"m1")
+    world.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(Fifo, "data_version", _unreadable)
+        world.link.answer(b"ok")
+        world.turn()
+        assert world.link.sent == [b"m0"]
+    world.delivery.look()
+    world.turn()
+    assert world.link.sent == [b"m0", b"m1"]
+
+
+def _unreadable(fifo: Fifo) -> int:
+    raise SpoolError("it can't be read")
