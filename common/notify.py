@@ -13,7 +13,6 @@ import time
 from collections.abc import MutableMapping
 from contextlib import suppress
 
-
 PINGS = 3  # in the time after which the manager believes that the daemon hangs; one may be late, one may be lost
 
 
