@@ -15,17 +15,20 @@ import logging
 import os
 import pickle
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from common.config import SETTINGS, Config, differences
+from common.counters import Counters, counters_path
 from common.errors import ConfigError
 from common.fork import prepare_for_children
 from common.loop import OUR_SIGNALS, Loop
+from common.metrics import STORED
 from common.notify import Notifier
 from common.pidfile import PidFile
-from common.population import FORK_PAUSE, Birth, Member, Population
+from common.population import FORK_PAUSE, Birth, Member, Phase, Population
 from common.scoreboard import Scoreboard, scoreboard_path
 from common.site import Site, load_site
 from common.title import set_title
@@ -34,6 +37,7 @@ log = logging.getLogger(__name__)
 
 LOADER = "+loader"  # the key of the child that reads the configuration; no host id begins with a plus sign
 EXIT_CONFIG = 78
+ORDERLY_ENDS = (0, 69, EXIT_CONFIG, -signal.SIGTERM)  # of a child that had a reason to end; 69: its link was lost
 
 
 class Parent(abc.ABC):
@@ -55,6 +59,9 @@ class Parent(abc.ABC):
         self._reload_again = self._tables_only = False
         self.loop = Loop()
         self.board = Scoreboard.create(scoreboard_path(site.config.sock_dir, name), slots)
+        self.counters = Counters.create(counters_path(site.config.sock_dir, name), STORED[name], slots)
+        self.tally = self.counters.total()
+        self.tally.note("reload_succeeded", time.time())
         self.population = Population(
             self.loop, self.board, site.config.grace, self._on_message, self._on_end, self.release
         )
@@ -143,6 +150,9 @@ class Parent(abc.ABC):
             os.close(descriptor)
 
     def _on_end(self, member: Member, code: int) -> None:
+        self.counters.fold(member.slot)
+        orderly = code in ORDERLY_ENDS or member.phase is not Phase.ALIVE
+        self.tally.add("children_ended", "orderly" if orderly else "unexpectedly")
         if member.key == LOADER:
             self._loaded(code)
         else:
@@ -191,6 +201,8 @@ class Parent(abc.ABC):
             log.error("configuration not taken over, the old one stays: %s", pickle.loads(self._loader_text))  # noqa: S301
         else:
             log.error("configuration not taken over, the old one stays: its reader ended with %d", code)
+        self.tally.add("reloads", "failed" if code else "ok")
+        self.tally.note("reload_failed" if code else "reload_succeeded", time.time())
         self.notifier.ready(self.status())
         if self._reload_again:
             self._reload(self._tables_only)

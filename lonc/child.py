@@ -18,6 +18,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from common.config import Config
+from common.counters import Tally
 from common.errors import SpoolError
 from common.loop import Loop
 from common.permlog import ENCRYPT, PermLog, perm_log_path
@@ -28,7 +29,9 @@ from common.site import Site, bind_address
 from common.title import set_title
 from lonc.callers import Caller, CallerRequest, Callers
 from lonc.delivery import CriticalRequest, Delivery
+from lonc.latency import Latencies
 from lonc.link import Link
+from lonc.reasons import kind_of
 
 log = logging.getLogger(__name__)
 
@@ -59,11 +62,11 @@ class Orders:
 class Child:
     """See the module."""
 
-    def __init__(self, site: Site, host: str, birth: Birth, orders: Orders) -> None:
+    def __init__(self, site: Site, host: str, birth: Birth, orders: Orders, tally: Tally) -> None:
         self.config: Config = site.config
         self.host = host
         self.loop = Loop()
-        self._birth, self._orders = birth, orders
+        self._birth, self._orders, self._tally = birth, orders, tally
         self._slot = Slot(
             os.getpid(), birth.generation, host=host, started=time.time(), attempts=orders.failures, text=orders.why
         )
@@ -74,10 +77,10 @@ class Child:
         self._waiting: deque[CallerRequest] = deque()  # they did not fit the link's window yet
         self.link = Link(
             self.loop, site.config, site.own.id, site.table[host], site.table.options(host), bind_address(site),
-            self._on_up, self._on_lost,
+            self._on_up, self._on_lost, Latencies(tally),
         )  # fmt: skip
         self.callers = Callers(self.loop, site.config, site.config.sock_dir / host, self.on_line)
-        self.delivery = Delivery(host, site.config, self.link, PermLog(perm_log_path(site.config)))
+        self.delivery = Delivery(host, site.config, self.link, PermLog(perm_log_path(site.config)), tally)
 
     def live(self) -> int:
         """Run until the link is lost or the parent wants us no more; the exit code."""
@@ -110,6 +113,7 @@ class Child:
             self.link.close()
             return
         self._up_since = self.loop.clock()
+        self._tally.add("links_opened")
         self._slot.text, self._slot.attempts = "", 0
         self._set_state("delivering")
         if self._orders.takes_over:
@@ -224,6 +228,7 @@ class Child:
 
     def _on_lost(self, reason: str, suspicious: bool) -> None:
         stood = self.loop.clock() - self._up_since if self._up_since else 0.0
+        self._tally.add("links_lost" if self._up_since else "key_exchanges_failed", kind_of(reason))
         if self._up_since:
             log.warning("link to %s is lost after %.0f s: %s", self.host, stood, reason)
         elif reason != self._orders.why:  # one line per reason, not one per try
@@ -269,6 +274,9 @@ class Child:
         slot = self._slot
         slot.heartbeat = time.monotonic()
         slot.requests, slot.replies = self.link.replies + len(self.link.pending), self.link.replies
+        if self.link.up:
+            slot.last_received = time.time() - (self.loop.clock() - self.link.last_received)
+            self._tally.note("last_received", slot.last_received)
         slot.connections, slot.outstanding, slot.waiting = len(self.callers), len(self.link.pending), len(self._waiting)
         self._birth.board.write(self._birth.slot, slot)
         set_title(f"lonc: {self._status()}")
@@ -288,6 +296,6 @@ def _duration(seconds: float) -> str:
     return f"{minutes // 1440}d {minutes // 60 % 24:02d}:{minutes % 60:02d}"
 
 
-def live(site: Site, host: str, birth: Birth, orders: Orders) -> int:
+def live(site: Site, host: str, birth: Birth, orders: Orders, tally: Tally) -> int:
     """The life of a lonc child; its exit code."""
-    return Child(site, host, birth, orders).live()
+    return Child(site, host, birth, orders, tally).live()

@@ -21,9 +21,11 @@ import logging
 from collections import deque
 
 from common.config import Config
+from common.counters import Tally
 from common.delayed import DONE, FAILED, HELD, WAITING, Fifo, Message, Outcome, Row, is_damaged
 from common.errors import SpoolError
 from common.lease import Lease
+from common.metrics import LONC, Layout
 from common.permlog import ENCRYPT, Event, PermLog
 from common.protocol import unsendable
 from lonc.callers import Caller, CallerRequest
@@ -64,9 +66,10 @@ class CriticalRequest(CallerRequest):
 class Delivery:
     """The critical messages of one host, as long as one child lives."""
 
-    def __init__(self, host: str, config: Config, link: Link, perm_log: PermLog) -> None:
+    def __init__(self, host: str, config: Config, link: Link, perm_log: PermLog, tally: Tally | None = None) -> None:
         self.lease = Lease(config.delayed_dir, host)
         self._host, self._config, self._link, self._perm_log = host, config, link, perm_log
+        self._tally = tally or Tally(Layout(LONC))
         self._fifo: Fifo | None = None
         self._version = -1
         self._arrived: list[CriticalRequest] = []
@@ -130,6 +133,7 @@ class Delivery:
         arrived, self._arrived = self._arrived, []
         outcomes, self._outcomes = self._outcomes, []
         marks = self._unmarked + [Outcome(row.seq, self._state_for(row, reply), reply) for row, reply in outcomes]
+        begun = self._link.loop.clock()
         try:
             rows = self._require().commit([Message(request.id, request.command) for request in arrived], marks)
             self._unmarked, self._trouble = [], ""
@@ -137,6 +141,7 @@ class Delivery:
             self._complain(error)
             self._unmarked, rows = marks, []
             self._mark_again_at = self._link.loop.clock() + RETRY_MARKS
+        self._tally.observe("commit_seconds", self._link.loop.clock() - begun)
         for row, reply in outcomes:  # what the other side answered is true, whether it could be recorded or not
             self._tell_callers(row, reply)
         if rows:
@@ -164,6 +169,7 @@ class Delivery:
 
     def _tell_callers(self, row: Row, reply: bytes) -> None:
         waiting = self._waiting(row.id)
+        self._tally.add("deliveries", "refused" if reply.startswith(REFUSALS) else "delivered")
         for request in self._callers.pop(row.id, ()):
             request.answered(reply)
         if not waiting:
@@ -277,6 +283,7 @@ class Delivery:
 
     def _postpone(self, reply: bytes) -> None:
         """Nobody waits, and the other side has no room: the message stays, and all that wait are read again later."""
+        self._tally.add("deliveries", "postponed")
         if not self._resume_at:
             log.warning("messages to %s are postponed: it answers %s", self._host, reply.decode("ascii", "replace"))
         self._resume_at = self._link.loop.clock() + POSTPONE
@@ -299,7 +306,9 @@ class Delivery:
         except SpoolError as error:
             self._complain(error)
             return
+        self._tally.add("deliveries", "interrupted")
         if now and now.state == HELD:
+            self._tally.add("deliveries", "held")
             log.critical("message %s is held: the link ended %d times under it", row.id, now.attempts)
 
     def drain(self) -> None:

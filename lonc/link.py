@@ -21,6 +21,7 @@ from common.hosts_table import Host
 from common.loop import READ, WRITE, Loop
 from common.outgoing import Outgoing
 from common.protocol import Event, Failed, Identified, KeyBuilt, LoncConnection, Refused, Replies
+from lonc.latency import Latencies
 
 RECEIVE_BYTES = 262144
 
@@ -56,6 +57,7 @@ class Link:
     :param bind: the address to connect from, "" for any.
     :param on_up: the key exchange is done.
     :param on_lost: (reason, whether what was on the link may have caused it) the link is over.
+    :param latencies: is told when requests are sent and answered.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Link:
         bind: str,
         on_up: Callable[[], None],
         on_lost: Callable[[str, bool], None],
+        latencies: Latencies | None = None,
     ) -> None:
         self.loop, self.peer = loop, peer
         self.pending: deque[Request] = deque()
@@ -78,6 +81,7 @@ class Link:
         self._alias = "alias" in options
         self._window = 1 if "classic-serial" in options else config.window
         self._on_up, self._on_lost = on_up, on_lost
+        self._latencies = latencies or Latencies()
         self._protocol = LoncConnection(own, config.max_reply)
         self._socket: socket.socket | None = None
         self._lines: list[bytes] = []
@@ -134,6 +138,7 @@ class Link:
         """Write what was submitted in this turn, with one send."""
         if self._lines and self._socket is not None:
             data = b"".join(self._lines)
+            self._latencies.sent(len(self._lines), self.loop.clock())
             self._lines.clear()
             self._send(data)
 
@@ -192,6 +197,7 @@ class Link:
     def _settle(self, lines: list[bytes]) -> None:
         pending = self.pending
         self.replies += len(lines)
+        self._latencies.answered(len(lines), self.last_received)
         for line in lines:
             request = pending.popleft()
             self.pending_bytes -= request.size

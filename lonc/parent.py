@@ -79,10 +79,11 @@ class LoncParent(Parent):
                 self.population.stop(member)
 
     def _start(self, host: str, peer: Peer, takes_over: bool) -> None:
-        site, orders = self.site, child.Orders(peer.delay, peer.why, peer.retry.failures, takes_over)
+        site, counters = self.site, self.counters
+        orders = child.Orders(peer.delay, peer.why, peer.retry.failures, takes_over)
 
         def live(birth: Birth) -> int:
-            return child.live(site, host, birth, orders)
+            return child.live(site, host, birth, orders, counters.claim(birth.slot, host))
 
         if self.population.start(host, live) is not None:
             peer.delay = 0.0

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from common.counters import Counters
 from common.daemon import main as daemon_main
 from common.daemon import pid_path
 from common.errors import ConfigError
@@ -31,7 +32,7 @@ from lond.authentication.hash_pool import HashPool
 from lond.authentication.hash_worker import UNAVAILABLE
 from lond.child import HAND_OVER, RETIRE, Child
 from lond.link import Packed
-from lond.refusals import Refusals
+from lond.refusals import Refusals, kind_of
 from lond.services import prepare
 
 log = logging.getLogger(__name__)
@@ -97,8 +98,8 @@ class LondParent(Parent):
             self._full = True
             return
         self._full = False
-        site, listener, hashers = self.site, self._listener, self._hashers
-        self.population.start(SPARE, lambda birth: _live(site, listener, hashers, birth))
+        site, listener, hashers, counters = self.site, self._listener, self._hashers, self.counters
+        self.population.start(SPARE, lambda birth: _live(site, listener, hashers, counters, birth))
 
     def _limit_links(self) -> None:
         links = [m for m in self.population.alive() if m.note.startswith("serving ")]
@@ -130,6 +131,7 @@ class LondParent(Parent):
     def _on_serving(self, member: Member, host: str) -> None:
         if member.key == SPARE:
             log.info("link of %s is open", host)
+            self.counters.total(host).add("links_opened")
             if host != self.site.own.id:
                 self._wake_lonc(host)
         member.note = f"serving {host}"
@@ -166,8 +168,8 @@ class LondParent(Parent):
     def _find_homes(self) -> None:
         while self._homeless:
             channel, packed = self._homeless.pop(0)
-            site, listener, hashers = self.site, self._listener, self._hashers
-            live = partial(_live, site, listener, hashers, inherited=(channel, packed))
+            site, listener, hashers, counters = self.site, self._listener, self._hashers, self.counters
+            live = partial(_live, site, listener, hashers, counters, inherited=(channel, packed))
             if self.population.start(LINK, live) is None:
                 self._homeless.insert(0, (channel, packed))
                 return
@@ -181,6 +183,7 @@ class LondParent(Parent):
 
     def _on_refused(self, text: str) -> None:
         number, address, reason = text.split(" ", 2)
+        self.tally.add("connections_rejected", kind_of(reason), int(number))
         if self._refusals.add(address, reason, self.loop.clock(), int(number)):
             log.warning("refused a connection: %s %s", address, reason)
 
@@ -226,11 +229,13 @@ def _live(
     site: Site,
     listener: socket.socket,
     hashers: HashPool,
+    counters: Counters,
     birth: Birth,
     inherited: tuple[socket.socket, Packed] | None = None,
 ) -> int:
     hashers.close_listeners()
-    return Child(site, listener, birth, prepare(site, hashers)).live(inherited)
+    claim = partial(counters.claim, birth.slot)
+    return Child(site, listener, birth, prepare(site, hashers, claim)).live(inherited)
 
 
 def _listen(site: Site) -> socket.socket:

@@ -8,8 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from common.metrics import OTHER
+
 MAX_KEYS = 1000  # addresses and reasons remembered; those beyond share one entry
 OTHERS = ("others", "for various reasons")
+_KINDS = (
+    ("is not in hosts.tab", "unknown_address"),
+    ("connections open that did not answer yet", "too_many"),
+    ("no answer to the challenge within", "timeout"),
+    ("it hung up before", "hung_up"),
+    (OTHERS[1], OTHER),
+)
 
 
 @dataclass(slots=True)
@@ -52,3 +61,8 @@ class Refusals:
                 self._counts[key] = _Count(now)
             else:
                 del self._counts[key]
+
+
+def kind_of(reason: str) -> str:
+    """The reason as one word of the few that are counted (:data:`common.metrics.REJECTIONS`)."""
+    return next((kind for part, kind in _KINDS if part in reason), "protocol")

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from common.counters import Tally
 from common.loop import Loop
 from common.site import Site
 from lond.authentication.hash_pool import HashPool
 from lond.authentication.log_ins import LogIns
 from lond.child import Prepare
-from lond.dispatcher import Dispatcher, Session
+from lond.dispatcher import Dispatcher, Pending, Session
 from lond.link import Execute
 from lond.storage import Storage
 from lond.trust import TrustPolicy
@@ -63,14 +64,25 @@ class Outside:
         return known[1]
 
 
-def prepare(site: Site, hashers: HashPool) -> Callable[[Loop], Prepare]:
-    """What makes, for a child's loop and then for a session, the function that executes its requests."""
+def prepare(site: Site, hashers: HashPool, claim: Callable[[str], Tally]) -> Callable[[Loop], Prepare]:
+    """What makes, for a child's loop and then for a session, the function that executes its requests.
+
+    :param claim: gives the child's own counters, once it is known which host it serves.
+    """
 
     def for_loop(loop: Loop) -> Prepare:
         log_ins, policy = hashers.log_ins(loop, site), TrustPolicy(site)
 
         def for_session(session: Session) -> Execute:
-            return Dispatcher(site, Storage(site), session, Outside(site, log_ins), policy).execute
+            tally = claim(session.peer.id)
+            storage = Storage(site, tally=tally)
+            execute = Dispatcher(site, storage, session, Outside(site, log_ins), policy).execute
+
+            def counted(requests: Sequence[tuple[bytes, bool]]) -> list[bytes | Pending]:
+                tally.add("requests", number=len(requests))
+                return execute(requests)
+
+            return counted
 
         return for_session
 

@@ -22,12 +22,15 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar, cast
 
+from common.counters import Tally
+from common.metrics import LOND, Layout
 from common.site import Site
 from lond.records.database import Database, Opening, Patience, State
 from lond.records.domain import DomainRecords
@@ -53,9 +56,11 @@ class Storage:
 
     :param site: for lonUsersDir, the limits, and the own domain.
     :param opening: how databases are opened; tests hand in one that makes them fail.
+    :param tally: where the time that commits take is counted.
     """
 
-    def __init__(self, site: Site, opening: Opening | None = None) -> None:
+    def __init__(self, site: Site, opening: Opening | None = None, tally: Tally | None = None) -> None:
+        self._tally = tally or Tally(Layout(LOND))
         self._users_dir = site.config.users_dir
         self._max_open = site.config.max_open_users
         self._own_domain = site.own.domain.encode("ascii")
@@ -116,12 +121,15 @@ class Storage:
 
         :returns: the transactions that were not stored, with the reason.
         """
+        begun = time.monotonic() if self._tokens else None
         lost = self._commit_side_by_side()
         for key in list(self._batch):
             if key in lost:
                 self._drop(key, self._judged(key, lost[key]))
             else:
                 self._finish(key)
+        if begun is not None:
+            self._tally.observe("commit_seconds", time.monotonic() - begun)
         failures, self._failures = self._failures, {}
         self._too_busy.clear()
         return failures

@@ -65,7 +65,13 @@ def numbered(pid: int) -> set[str]:
 
 
 def expected(name: str, **others: int) -> Counter[str]:
-    common = {"/dev/null": 1, f"{name}.stderr": 2, f"logs/{name}.log": 1, f"run/.{name}.scoreboard": 1}
+    common = {
+        "/dev/null": 1,
+        f"{name}.stderr": 2,
+        f"logs/{name}.log": 1,
+        f"run/.{name}.scoreboard": 1,
+        f"run/.{name}.counters": 1,
+    }
     return Counter({**common, "anon_inode:[eventpoll]": 1, "pipe": 2, **others})
 
 
@@ -138,6 +144,7 @@ def test_no_core_files_and_no_open_modes(pair: Federation) -> None:
         "logs": 0o750, "run": 0o750, "delayed": 0o700, "users": 0o700,
         "logs/lonc.pid": 0o640, "logs/lond.pid": 0o640, "logs/lonc.log": 0o640, "logs/lond.log": 0o640,
         "run/.lonc.scoreboard": 0o640, "run/.lond.scoreboard": 0o640,
+        "run/.lonc.counters": 0o640, "run/.lond.counters": 0o640,
         f"run/{HERE}": 0o660, f"run/{PEER}": 0o660, f"delayed/{PEER}.db": 0o600, f"delayed/{PEER}.lease": 0o600,
     }  # fmt: skip
     assert {name: stat.S_IMODE((here.directory / name).stat().st_mode) for name in modes} == modes
