@@ -172,7 +172,7 @@ class Host:
         self.lonc, self.lond = Daemon(self, "lonc"), Daemon(self, "lond")
 
     def write_conf(self, **settings: str) -> None:
-        """Write loncapa.conf with the settings so far and these."""
+        """Write loncapa.conf with the settings so far and these; nobody ever reads half of it."""
         self.settings |= settings
         directories = {
             "lonTabDir": self.federation.directory / "tables",
@@ -184,7 +184,9 @@ class Host:
             "lonIDsDir": self.directory / "ids",
         }
         values = {"lonHostID": self.id, "londPort": self.federation.port, **directories, **self.settings}
-        self.conf.write_text("".join(f"PerlSetVar {name} {value}\n" for name, value in values.items()))
+        new = self.conf.with_suffix(".new")
+        new.write_text("".join(f"PerlSetVar {name} {value}\n" for name, value in values.items()))
+        new.rename(self.conf)
 
     def start_lond(self) -> None:
         """Start lond, wait until it serves."""

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import stat
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -235,6 +236,55 @@ def test_rotation_on_a_full_disk_stops_nobody(host: Host) -> None:
         for path in logs:
             path.unlink()
         say_much(host)
+
+
+@contextmanager
+def small_disk(host: Host) -> Iterator[Path]:
+    """The host's logs lie on a disk of their own, of 256 KiB."""
+    logs = host.directory / "logs"
+    logs.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(logs)]
+    tried = subprocess.run(mount, capture_output=True, text=True)
+    if tried.returncode:
+        pytest.skip(f"a small disk can't be mounted here: {tried.stderr.strip()}")
+    try:
+        yield logs
+        host.stop()
+    finally:
+        subprocess.run(["umount", "--lazy", str(logs)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Take all that is left; the file that has it."""
+    path = disk / "other"
+    with suppress(OSError), path.open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+    return path
+
+
+def test_a_disk_that_runs_full_stops_nobody_and_has_logs_again_when_there_is_room(host: Host) -> None:
+    with small_disk(host) as logs:
+        host.start()
+        eventually(host.socket_path(HERE).exists)
+        other = fill(logs)
+
+        def last_blocks_are_full() -> bool:
+            say_much(host)
+            return all(path.stat().st_size % 4096 == 0 for path in logs.glob("*.log"))
+
+        eventually(last_blocks_are_full)
+        say_much(host)
+        host.lond.kill()
+        host.start_lond()  # the pid file is written in place: a restart needs no room
+        eventually(host.socket_path(HERE).exists)
+        say_much(host)
+        other.unlink()
+        for daemon in (host.lonc, host.lond):
+            before = (logs / f"{daemon.name}.log").stat().st_size
+            daemon.signal(signal.SIGUSR1)
+            eventually(lambda path=logs / f"{daemon.name}.log", before=before: path.stat().st_size > before)
+        assert host.lonnet().reply("ping", HERE) == HERE
 
 
 @pytest.mark.parametrize("trouble", ["a directory in its place", "logs moved away", "logs is a file"])
