@@ -17,11 +17,12 @@ unlike the death of a process, can bring an answered message back; the next sync
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -35,6 +36,7 @@ WAITING, DONE, FAILED, HELD = "waiting", "done", "failed", "held"
 BUSY_SECONDS = 10.0  # how long a writer waits for another writer's commit
 WAL_PAUSE = 0.002  # seconds between two tries to make a new file a WAL file
 CHECK_BYTES = 67108864  # a file up to this size is looked through for damage when its sender opens it
+INSERT_AT_ONCE = 256  # messages that one statement takes at most; a power of two
 PURGE_ROWS = 2000  # at most so many rows are deleted in one transaction, to keep it short
 
 _SCHEMA = """
@@ -216,20 +218,24 @@ class Fifo:
     def _write_outcomes(self, outcomes: Sequence[Outcome]) -> None:
         now = self._now()
         self._db.executemany(
-            "UPDATE message SET state = ?, reply = ?, finished = ? WHERE seq = ?",
-            [(o.state, o.reply, now, o.seq) for o in outcomes],
+            "UPDATE message SET state = ?, reply = ?, finished = ? WHERE seq BETWEEN ? AND ?",
+            [(run.state, run.reply, now, run.seq, last) for run, last in _runs(outcomes)],
         )
 
     def _insert(self, messages: Sequence[Message]) -> list[Row]:
         now = self._now()
         last = self._last_seq()
-        inserted = self._db.executemany(
-            "INSERT OR IGNORE INTO message (id, command, created) VALUES (?, ?, ?)",
-            [(m.id, m.command, now) for m in messages],
-        ).rowcount
+        inserted = sum(self._insert_at_once(part, now) for part in _parts(messages))
         if inserted == len(messages):  # the write lock is ours, so the numbers are consecutive
             return [Row(seq, m.id, m.command, now) for seq, m in enumerate(messages, last + 1)]
         return [row for m in messages if (row := self._find(m.id))]
+
+    def _insert_at_once(self, messages: Sequence[Message], now: float) -> int:
+        values = ", ".join(["(?, ?, ?)"] * len(messages))
+        return self._db.execute(
+            f"INSERT OR IGNORE INTO message (id, command, created) VALUES {values}",  # noqa: S608
+            [value for message in messages for value in (*message, now)],
+        ).rowcount
 
     def _last_seq(self) -> int:
         row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'message'").fetchone()
@@ -244,14 +250,24 @@ class Fifo:
         row = self._db.execute(f"SELECT {_COLUMNS} FROM message WHERE id = ?", (id,)).fetchone()  # noqa: S608
         return Row(*row) if row else None
 
-    def waiting(self, after: int, limit: int) -> list[Row]:
-        """The first `limit` waiting messages with a seq above `after`, in order."""
+    def waiting(self, after: int, limit: int, enough: float = math.inf) -> list[Row]:
+        """The first waiting messages with a seq above `after`, in order.
+
+        :param limit: how many there may be.
+        :param enough: bytes of commands; the row that reaches it is the last.
+        """
         query = (
             f"SELECT {_COLUMNS} FROM message INDEXED BY message_waiting "  # noqa: S608
             "WHERE state = 'waiting' AND seq > ? ORDER BY seq LIMIT ?"
         )
-        with _spool_errors(self.path):
-            return [Row(*row) for row in self._db.execute(query, (after, limit))]
+        rows, size = [], 0
+        with _spool_errors(self.path), closing(self._db.execute(query, (after, limit))) as found:
+            for row in found:
+                rows.append(Row(*row))
+                size += len(rows[-1].command)
+                if size >= enough:
+                    break
+        return rows
 
     def last_seq(self) -> int:
         """The highest seq ever given, 0 before the first."""
@@ -277,8 +293,10 @@ class Fifo:
 
     def oldest(self) -> float | None:
         """When the oldest waiting message was accepted (UNIX time), or None."""
-        rows = self.waiting(0, 1)
-        return rows[0].created if rows else None
+        query = "SELECT created FROM message INDEXED BY message_waiting WHERE state = 'waiting' ORDER BY seq LIMIT 1"
+        with _spool_errors(self.path):
+            row = self._db.execute(query).fetchone()
+            return float(row[0]) if row else None
 
     def record_attempt(self, seq: int, error: str, hold_at: int) -> Row | None:
         """Count a delivery that ended without a reply; at the `hold_at`-th the message becomes held.
@@ -335,6 +353,29 @@ class Fifo:
     def close(self) -> None:
         """Close the file; the object is of no further use."""
         self._db.close()
+
+
+def _runs(outcomes: Sequence[Outcome]) -> Iterator[tuple[Outcome, int]]:
+    """Outcomes that differ in their seq alone and follow on each other, as the first one and the last seq.
+
+    Most replies are ``ok``, so that one statement marks many messages.
+    """
+    first = last = outcomes[0]
+    for outcome in outcomes[1:]:
+        if (outcome.seq, outcome.state, outcome.reply) != (last.seq + 1, first.state, first.reply):
+            yield first, last.seq
+            first = outcome
+        last = outcome
+    yield first, last.seq
+
+
+def _parts(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
+    """The messages in parts whose sizes are powers of two: so few statements are prepared once and kept."""
+    start = 0
+    while start < len(messages):
+        size = min(INSERT_AT_ONCE, 1 << (len(messages) - start).bit_length() - 1)
+        yield messages[start : start + size]
+        start += size
 
 
 def _create_schema(db: sqlite3.Connection) -> None:

@@ -54,6 +54,32 @@ def again(fifo: Fifo) -> Iterator[Fifo]:
         yield other
 
 
+def test_a_run_of_like_outcomes_marks_no_message_between_or_beside(fifo: Fifo) -> None:
+    rows = fifo.append([Message(f"{number:032x}", b"c") for number in range(10)])
+    marked = [
+        (0, DONE, b"ok"),
+        (1, DONE, b"ok"),
+        (3, DONE, b"ok"),
+        (4, FAILED, b"ok"),
+        (5, FAILED, b"no"),
+        (8, DONE, b""),
+    ]
+    fifo.commit((), [Outcome(rows[number].seq, state, reply) for number, state, reply in marked])
+    found = {row.seq - 1: (row.state, row.reply) for row in (fifo.find(row.id) for row in rows) if row}
+    expected: dict[int, tuple[str, bytes | None]] = {number: (WAITING, None) for number in range(10)}
+    assert found == expected | {number: (state, reply) for number, state, reply in marked}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 255, 256, 257, 1000])
+def test_a_batch_of_any_size_keeps_its_order(fifo: Fifo, count: int) -> None:
+    batch = [Message(f"{number:032x}", b"c%d" % number) for number in range(count)]
+    assert [(row.seq, row.command) for row in fifo.append(batch)] == [(n + 1, b"c%d" % n) for n in range(count)]
+    assert all_waiting(fifo) == batch
+    again = [*batch[:1], Message("f" * 32, b"new"), *batch[1:]]
+    assert [row.id for row in fifo.append(again)] == [message.id for message in again]
+    assert len(all_waiting(fifo)) == count + 1
+
+
 def all_waiting(fifo: Fifo) -> list[Message]:
     return [Message(row.id, row.command) for row in fifo.waiting(0, 1_000_000)]
 
