@@ -133,7 +133,7 @@ class Caller:
     def flush(self) -> None:
         """Write what is ready, with one send; at the end of the turn."""
         self.dirty = False
-        if self._socket.fileno() < 0:
+        if self.gone:
             return
         unread = self._out.size
         if unread > self.callers.config.max_unread and self._ready:
@@ -156,6 +156,11 @@ class Caller:
         return data
 
     @property
+    def gone(self) -> bool:
+        """Whether the connection is closed: it can't even be told anything."""
+        return self._socket.fileno() < 0
+
+    @property
     def settled(self) -> bool:
         """Whether it is to be closed, and nothing keeps it open any more."""
         return self.closing and not self.busy
@@ -167,7 +172,7 @@ class Caller:
 
     def watch(self) -> None:
         """Watch the connection for what is of interest now."""
-        if self._socket.fileno() < 0:
+        if self.gone:
             return
         if self.settled:
             self.close()
@@ -193,7 +198,7 @@ class Caller:
     def close(self) -> None:
         """Close the connection; replies that still come for it are dropped."""
         self.hung_up = True
-        if self._socket.fileno() >= 0:
+        if not self.gone:
             self.callers.loop.forget(self._socket)
             self._socket.close()
             self.callers.remove(self)

@@ -75,6 +75,7 @@ class Child:
         self._delivery_first = True
         self._up_since = 0.0
         self._waiting: deque[CallerRequest] = deque()  # they did not fit the link's window yet
+        self._paused: list[Caller] = []  # not read until fewer critical messages wait for their answers
         self.link = Link(
             self.loop, site.config, site.own.id, site.table[host], site.table.options(host), bind_address(site),
             self._on_up, self._on_lost, Latencies(tally),
@@ -180,6 +181,9 @@ class Child:
             request.answered(instead)
         else:
             self.delivery.accept(request)
+            if self.delivery.full:
+                caller.paused = True
+                self._paused.append(caller)
 
     def _end_of_turn(self) -> None:
         self.delivery.record()
@@ -191,6 +195,8 @@ class Child:
         if self.delivery.damaged and self.link.up:
             self.link.close()
             self._on_lost("its FIFO is damaged", False)
+        if self._paused and not self.delivery.full:
+            self._resume()
         self.callers.flush()
         if self._draining and not self.callers.busy and self.delivery.idle:
             self.loop.stop()
@@ -213,6 +219,11 @@ class Child:
                 self.link.submit(request)
             if not waiting or waiting[0].caller is not request.caller:
                 request.caller.resume()
+
+    def _resume(self) -> None:
+        paused, self._paused = self._paused, []
+        for caller in paused:
+            caller.resume()
 
     def _tick(self) -> None:
         now = self.loop.clock()

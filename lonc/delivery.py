@@ -30,11 +30,11 @@ from common.permlog import ENCRYPT, Event, PermLog
 from common.protocol import unsendable
 from lonc.callers import Caller, CallerRequest
 from lonc.link import Link
+from lonc.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
 CON_DELAYED, CON_FAILED = b"con_delayed", b"con_failed"
-PAGE = 1024  # rows in memory at most, however long the FIFO is
 PATIENCE = 1.0  # seconds that another writer of the FIFO may hold up this loop
 RETRY_MARKS = 1.0  # seconds between tries to record outcomes while the disk refuses them
 POSTPONE = 30.0  # seconds before a message is sent again that the other side could not take for the moment
@@ -49,12 +49,20 @@ REFUSALS = (b"refused", b"rejected", b"unknown_cmd", b"error:")
 class CriticalRequest(CallerRequest):
     """A critical message that a caller of this child brought."""
 
-    __slots__ = ("_delivery", "id")
+    __slots__ = ("_delivery", "accepted", "id")
 
     def __init__(self, caller: Caller, delivery: Delivery, id: str, command: bytes, deadline: float) -> None:
         super().__init__(caller, command, False, deadline)
         self.id = id
+        self.accepted = False
         self._delivery = delivery
+
+    def answered(self, reply: bytes) -> None:
+        """Take the answer, unless the caller has got one already."""
+        if self.reply is None:
+            if self.accepted:
+                self._delivery.release(self)
+            super().answered(reply)
 
     def failed(self) -> None:
         """No reply in time, or the link is lost: the message stays in the FIFO."""
@@ -77,10 +85,9 @@ class Delivery:
         self._unmarked: list[Outcome] = []  # outcomes that the disk refused; tried again
         self._mark_again_at = 0.0
         self._callers: dict[str, list[CriticalRequest]] = {}
-        self._to_send: deque[Row] = deque()
+        self._outbox = Outbox(config.window_bytes)
         self._in_flight: deque[Row] = deque()
-        self._loaded = 0  # every waiting message up to this seq is in memory
-        self._behind = True  # there may be more in the FIFO
+        self._accepted = self._accepted_bytes = 0  # messages whose callers wait
         self._backlog_end = 0
         self._limit = 1
         self._draining = False
@@ -91,11 +98,30 @@ class Delivery:
     def accept(self, request: CriticalRequest) -> None:
         """A critical message arrived; it is recorded at the end of the turn."""
         self._arrived.append(request)
+        request.accepted = True
+        self._accepted += 1
+        self._accepted_bytes += request.size
+
+    def release(self, request: CriticalRequest) -> None:
+        """Its caller waits no longer."""
+        request.accepted = False
+        self._accepted -= 1
+        self._accepted_bytes -= request.size
+        requests = self._callers.get(request.id)
+        if requests and request in requests:
+            requests.remove(request)
+            if not requests:
+                del self._callers[request.id]
+
+    @property
+    def full(self) -> bool:
+        """Whether so many callers wait, or with so much, that no more messages are to be read from any."""
+        return self._accepted >= self._config.window or self._accepted_bytes >= self._config.window_bytes
 
     def start(self) -> None:
         """The link is up and the lease is ours: begin to send what waits."""
         # What was seen before the lease was ours, the child before us may have sent meanwhile.
-        self._read_again()
+        self._outbox.forget()
         try:
             if self._open_if_there():
                 self._backlog_end = self._require().last_seq()
@@ -106,11 +132,11 @@ class Delivery:
     @property
     def caught_up(self) -> bool:
         """Whether everything that waited when the link came up has been answered."""
-        oldest = self._in_flight or self._to_send
         if self._postponed:  # for as long as that lasts, plain requests need not wait
             return True
+        oldest = self._in_flight[0] if self._in_flight else self._outbox.first()
         unrecorded = self._outcomes or self._unmarked
-        return not (self._behind or unrecorded or (oldest and oldest[0].seq <= self._backlog_end))
+        return not (self._outbox.behind or unrecorded or (oldest and oldest.seq <= self._backlog_end))
 
     @property
     def idle(self) -> bool:
@@ -120,13 +146,13 @@ class Delivery:
     @property
     def wants_room(self) -> bool:
         """Whether a message waits for its turn on the link."""
-        return bool(self._to_send) and len(self._in_flight) < self._limit
+        return bool(self._outbox) and len(self._in_flight) < self._limit
 
     def record(self) -> None:
         """Record what the turn brought, and answer; to be called at the end of every turn, before :meth:`send`."""
         if self._arrived or self._outcomes or (self._unmarked and self._link.loop.clock() >= self._mark_again_at):
             self._commit()
-        if self._behind and self.lease.held and self._link.up and not self._postponed:
+        if self._outbox.behind and self.lease.held and self._link.up and not self._postponed:
             self._load()
 
     def _commit(self) -> None:
@@ -168,11 +194,12 @@ class Delivery:
             log.error("critical messages to %s can't be recorded: %s", self._host, error)
 
     def _tell_callers(self, row: Row, reply: bytes) -> None:
-        waiting = self._waiting(row.id)
         self._tally.add("deliveries", "refused" if reply.startswith(REFUSALS) else "delivered")
+        heard = False
         for request in self._callers.pop(row.id, ()):
+            heard = heard or not request.caller.hung_up
             request.answered(reply)
-        if not waiting:
+        if not heard:
             self._log_sent_later(row, reply)
 
     def _log_sent_later(self, row: Row, reply: bytes) -> None:
@@ -190,15 +217,10 @@ class Delivery:
     def _take_rows(self, arrived: list[CriticalRequest], rows: list[Row]) -> None:
         for request, row in zip(arrived, rows, strict=True):
             self._attach(request, row)
-        if self.lease.held and not self._behind and self._follow_on(rows) and len(self._to_send) + len(rows) <= PAGE:
-            self._to_send.extend(rows)
-            self._loaded = rows[-1].seq
+        if self.lease.held:
+            self._outbox.take(rows)
         else:
-            self._behind = True
-
-    def _follow_on(self, rows: list[Row]) -> bool:
-        """Whether these are the next messages of the FIFO, with none of anybody else's, and none known before."""
-        return all(row.seq == self._loaded + n and row.state == WAITING for n, row in enumerate(rows, 1))
+            self._outbox.behind = True
 
     def _attach(self, request: CriticalRequest, row: Row) -> None:
         if row.state == WAITING and self._postponed:
@@ -209,28 +231,19 @@ class Delivery:
             request.answered(CON_DELAYED if row.reply is None else row.reply)
 
     def _load(self) -> None:
-        room = PAGE - len(self._to_send)
-        if room < PAGE // 2:
+        if not self._outbox.has_room:
             return
         try:
             if self._open_if_there():
                 self._resume_at = 0.0
-                self._load_page(self._require(), room)
+                self._read(self._require())
         except SpoolError as error:
             self._complain(error)
-            self._behind, self._version = False, -1  # the next look tries again
+            self._outbox.behind, self._version = False, -1  # the next look tries again
 
-    def _load_page(self, fifo: Fifo, room: int) -> None:
+    def _read(self, fifo: Fifo) -> None:
         self._version = fifo.data_version()  # before the query: what comes in between is found by the next one
-        last = fifo.last_seq()
-        rows = fifo.waiting(self._loaded, room)
-        under_way = {row.seq for row in self._in_flight} | self._unrecorded()
-        self._to_send.extend(row for row in rows if row.seq not in under_way)
-        if len(rows) == room:
-            self._loaded = rows[-1].seq
-        else:
-            self._loaded = max(last, rows[-1].seq if rows else 0)
-            self._behind = False
+        self._outbox.read(fifo, {row.seq for row in self._in_flight} | self._unrecorded())
 
     def _unrecorded(self) -> set[int]:
         return {row.seq for row, _ in self._outcomes} | {outcome.seq for outcome in self._unmarked}
@@ -239,27 +252,22 @@ class Delivery:
         """If another process has written to the FIFO, read what waits again; what is in flight stays so."""
         try:
             if self._require().data_version() != self._version:
-                self._read_again()
+                self._outbox.forget()
                 self._load()
         except SpoolError as error:  # what can't be looked at must not be sent: it may have been held
             self._complain(error)
-            self._read_again()
-            self._behind, self._version = False, -1
-
-    def _read_again(self) -> None:
-        # From the beginning: a message that was released stands in its old place.
-        self._to_send.clear()
-        self._loaded, self._behind = 0, True
+            self._outbox.forget()
+            self._outbox.behind, self._version = False, -1
 
     def send(self) -> None:
         """Send what may be sent now."""
         link = self._link
         if not self.lease.held or not link.up or self._postponed or (self._draining and not self._callers):
             return
-        if self._to_send:
+        if self._outbox:
             self._heed_others()
-        while self._to_send and len(self._in_flight) < self._limit and link.room:
-            row = self._to_send.popleft()
+        while self._outbox and len(self._in_flight) < self._limit and link.room:
+            row = self._outbox.pop()
             message = _OnLink(self, row)
             if instead := unsendable(message.command, message.encrypt, self._config.max_request):
                 self._outcomes.append((row, instead))  # lonnet may have stored what a child would not have taken
@@ -287,7 +295,7 @@ class Delivery:
         if not self._resume_at:
             log.warning("messages to %s are postponed: it answers %s", self._host, reply.decode("ascii", "replace"))
         self._resume_at = self._link.loop.clock() + POSTPONE
-        self._read_again()
+        self._outbox.forget()
         self._limit = 1
 
     def on_link_lost(self, reason: str, suspicious: bool) -> None:
@@ -323,15 +331,22 @@ class Delivery:
         try:
             if not self._open_if_there():
                 return 0, 0.0
+            self._release_gone()
             fifo = self._require()
             if fifo.data_version() != self._version:
-                self._read_again()
+                self._outbox.forget()
             if self.lease.held:
                 fifo.purge(self._config.keep_done)
             return fifo.waiting_count(), fifo.oldest() or 0.0
         except SpoolError as error:
             self._complain(error)
             return 0, 0.0
+
+    def _release_gone(self) -> None:
+        # Nobody else would: a closed connection's requests have no deadline any more.
+        for requests in list(self._callers.values()):
+            for request in [request for request in requests if request.caller.gone]:
+                self.release(request)
 
     def _answer_done_meanwhile(self) -> None:
         """The child before us may have sent messages that our callers brought."""
@@ -345,7 +360,7 @@ class Delivery:
     def _open_if_there(self) -> bool:
         # A host without critical messages costs no database connection.
         if self._fifo is None and not (self._config.delayed_dir / f"{self._host}.db").exists():
-            self._behind = False
+            self._outbox.behind = False
             return False
         self._require()
         return True

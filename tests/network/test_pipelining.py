@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
+import pytest
+
 from tests.helpers.activity import arrivals, make_user, message
 from tests.helpers.classic_peer import ClassicLond
 from tests.helpers.federation import Federation
@@ -44,7 +46,18 @@ def test_requests_and_critical_messages_of_one_caller_are_answered_in_its_order(
     assert arrivals(fed.hosts["msul1"]).by_caller == {0: list(range(300))}
 
 
-def test_the_window_bounds_what_is_outstanding_and_callers_feel_it(federation: MakeFederation) -> None:
+def plain(number: int) -> bytes:
+    return b"get:msu:smith:env:%01000d\n" % number
+
+
+def critical(number: int) -> bytes:
+    return b"critical:%032x:put:msu:smith:env:%01000d=v\n" % (number, number)
+
+
+@pytest.mark.parametrize(("line", "reply", "outstanding"), [(plain, b"", 16), (critical, b"ok", 1)])
+def test_the_window_bounds_what_is_outstanding_and_callers_feel_it(
+    federation: MakeFederation, line: Callable[[int], bytes], reply: bytes, outstanding: int
+) -> None:
     fed = federation(["msua1", "msul1"], start=[], settings={"lonWindow": "16"})
     here, there = fed.hosts["msua1"], fed.hosts["msul1"]
     with ClassicLond("msul1", {here.ip: "msua1"}, there.ip, fed.port) as lond:
@@ -53,28 +66,27 @@ def test_the_window_bounds_what_is_outstanding_and_callers_feel_it(federation: M
         lond.hold()
         with caller(str(here.socket_path("msul1"))) as channel:
             channel.setblocking(False)
-            request = b"get:msu:smith:env:" + b"k" * 1000 + b"\n"
-            sent = send_until_it_blocks(channel, request, 0)
-            eventually(lambda: here.lonc.slot("msul1", "up").outstanding == 16)
-            sent = send_until_it_blocks(channel, request, sent)
+            requests = b"".join(line(number) for number in range(4000))
+            sent = send_until_it_blocks(channel, requests, 0)
+            eventually(lambda: here.lonc.slot("msul1", "up").outstanding == outstanding)
+            sent = send_until_it_blocks(channel, requests, sent)
             slot = here.lonc.slot("msul1", "up")
-            assert slot.outstanding == 16  # what lies beyond the window waits, most of it with the caller
-            assert slot.waiting * len(request) <= 2 * 65536
+            assert slot.outstanding == outstanding  # what lies beyond the window waits, most of it with the caller
+            assert (slot.waiting + slot.delayed) * len(line(0)) <= 3 * 65536
             assert sent < 2_000_000, "nobody felt any back-pressure"
             lond.release()
             channel.setblocking(True)
             channel.settimeout(30)
-            rest = len(request) - sent % len(request)
-            channel.sendall(request[-rest:] if rest < len(request) else b"")
-            count = -(-sent // len(request))
-            assert read_lines(channel, count) == [b""] * count
+            count = -(-sent // len(line(0)))
+            channel.sendall(requests[sent : count * len(line(0))])
+            assert read_lines(channel, count) == [reply] * count
 
 
-def send_until_it_blocks(channel: socket.socket, request: bytes, sent: int) -> int:
-    """Write requests without end, going on behind the byte `sent`; how many bytes went in all."""
+def send_until_it_blocks(channel: socket.socket, requests: bytes, sent: int) -> int:
+    """Write requests from the byte `sent` on; how many bytes went in all."""
     while True:
         try:
-            sent += channel.send((request * 100)[sent % len(request) :])
+            sent += channel.send(requests[sent:])
         except BlockingIOError:
             return sent
 

@@ -20,7 +20,7 @@ from lonc.delivery import CON_DELAYED, CON_FAILED, CriticalRequest, Delivery
 class Caller:
     """A caller that nobody reads."""
 
-    hung_up = False
+    hung_up = gone = False
 
     def settle(self) -> None:
         pass
@@ -391,3 +391,49 @@ def test_what_can_not_be_looked_at_is_not_sent(world: World, monkeypatch: pytest
 
 def _unreadable(fifo: Fifo) -> int:
     raise SpoolError("it can't be read")
+
+
+def test_callers_of_too_much_are_to_wait_until_their_messages_are_answered(world: World) -> None:
+    opened(world)
+    size = world.config.window_bytes // 8
+    first, *_ = [world.bring(b"m" * size) for _ in range(7)]
+    assert not world.delivery.full
+    world.bring(b"m" * size)
+    assert world.delivery.full
+    world.turn()
+    world.link.answer(b"ok")
+    world.turn()
+    assert (first.reply, world.delivery.full) == (b"ok", False)
+    world.link.answer(*[b"ok"] * 7)
+    world.turn()
+    few = [world.bring(b"m") for _ in range(world.config.window)]
+    assert world.delivery.full
+    few[0].failed()  # its time is over: the message stays, the caller is free
+    assert (few[0].reply, world.delivery.full) == (CON_DELAYED, False)
+
+
+def test_callers_that_are_gone_do_not_keep_others_out(world: World) -> None:
+    opened(world)
+    requests = [world.bring(b"m") for _ in range(world.config.window)]
+    world.turn()
+    for request in requests:
+        request.caller.gone = request.caller.hung_up = True
+    assert world.delivery.full
+    world.delivery.look()
+    assert not world.delivery.full
+    world.link.answer(b"refused")
+    world.turn()
+    assert world.states()[-len(requests)] == (b"m", "failed"), "nobody heard the refusal"
+
+
+def test_however_large_the_messages_are_few_are_in_memory(world: World) -> None:
+    size = world.config.window_bytes // 8
+    world.store(*[b"%02d" % number + b"m" * size for number in range(20)])
+    world.start()
+    while world.link.pending:
+        assert len(list(world.delivery._outbox)) <= 8
+        world.link.answer(*[b"ok" for _ in world.link.pending])
+        world.turn()
+        world.turn()
+    assert [command[:2] for command in world.link.sent] == [b"%02d" % number for number in range(20)]
+    assert world.delivery.caught_up
