@@ -23,7 +23,7 @@ from common.outgoing import Outgoing
 from common.protocol import Event, Failed, Identified, KeyBuilt, LoncConnection, Refused, Replies
 from lonc.latency import Latencies
 
-RECEIVE_BYTES = 262144
+RECEIVE_BYTES = 65536  # larger buffers would be mapped and unmapped for each reply
 
 
 class Request(Protocol):

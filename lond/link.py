@@ -36,7 +36,7 @@ from common.protocol import (
 )
 from lond.dispatcher import Pending, Session
 
-RECEIVE_BYTES = 262144
+RECEIVE_BYTES = 65536  # larger buffers would be mapped and unmapped for each batch
 UNSENT_BYTES = 1048576  # replies a peer may leave unread, or that wait behind a pending one, before requests wait
 QUEUED_BYTES = 4194304  # received requests that may wait before no more are read
 PACKED_BYTES = 8192  # of an unfinished request may travel with a link; of a longer one the end is awaited
