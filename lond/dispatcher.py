@@ -114,7 +114,7 @@ class Dispatcher:
             return
         domain = self._own_domain if command.domain_at is None else arguments[command.domain_at]
         if not isinstance(domain, bytes):
-            domain = domain.domain or self._own_domain  # a path begins with its domain
+            domain = domain.domain.encode() or self._own_domain  # a path begins with its domain
         if not self._policy.allows(command.trust.value, self._session.peer, domain):
             raise Refused("by policy")
 

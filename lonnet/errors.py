@@ -11,6 +11,7 @@ import re
 from common.errors import LonError, PeerUnavailable, Refused
 
 __all__ = [
+    "AccessDenied",
     "AuthModeError",
     "Delayed",
     "DeliveryFailed",
@@ -19,10 +20,14 @@ __all__ = [
     "NoSuchHost",
     "NoSuchUser",
     "NotAuthorized",
+    "NotHomeServer",
     "NotRightDomain",
     "PasswordChangeFailed",
     "Refused",
     "RemoteError",
+    "ResourceNotFound",
+    "TransferFailed",
+    "TransferUnderWay",
     "UnexpectedReply",
     "UserExists",
 ]
@@ -173,3 +178,65 @@ class UnexpectedReply(LonError):
 
     def __reduce__(self) -> tuple[type[UnexpectedReply], tuple[str, str, str]]:
         return UnexpectedReply, (self.host, self.command, self.reply)
+
+
+class _AboutResource(LonError):
+    text = "{}"
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(self.text.format(path))
+
+    def __reduce__(self) -> tuple[type[_AboutResource], tuple[str]]:
+        return type(self), (self.path,)
+
+
+class ResourceNotFound(_AboutResource):
+    """There is no such resource, on its author's home server or anywhere.
+
+    :param path: ``DOMAIN/AUTHOR/REST``.
+    """
+
+    text = "{}: file not found"
+
+
+class AccessDenied(_AboutResource, Refused):
+    """The resource is there, but not for who asks: its metadata or trust.tab says so, or there is no subscription."""
+
+    text = "{}: access denied"
+
+
+class TransferUnderWay(_AboutResource, PeerUnavailable):
+    """Another process fetches the resource, and was not ready within lonTransferWait."""
+
+    text = "{}: service currently not available"
+
+
+class TransferFailed(PeerUnavailable):
+    """The content could not be fetched, or was not what it should be; nothing was changed here.
+
+    :param host: the host id that it should have come from.
+    :param reason: what went wrong.
+    """
+
+    def __init__(self, host: str, reason: str) -> None:
+        self.host, self.reason = host, reason
+        super().__init__(f"{host}: transfer failed: {reason}")
+
+    def __reduce__(self) -> tuple[type[TransferFailed], tuple[str, str]]:
+        return TransferFailed, (self.host, self.reason)
+
+
+class NotHomeServer(Refused):
+    """This can be done on the author's home server only.
+
+    :param path: of the resource.
+    :param home: the host id of the home server.
+    """
+
+    def __init__(self, path: str, home: str) -> None:
+        self.path, self.home = path, home
+        super().__init__(f"{path}: its home server is {home}, not this host")
+
+    def __reduce__(self) -> tuple[type[NotHomeServer], tuple[str, str]]:
+        return NotHomeServer, (self.path, self.home)

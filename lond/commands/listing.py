@@ -6,40 +6,40 @@ Nothing outside lonDocRoot/res is ever told: the path is resolved first, symboli
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import NamedTuple
 
+from common.hosts_table import DOMAIN
+from common.resource_path import below_res, checked_parts
 from lond.commands.registry import Argument, Context, RequestError, Trust, command
 
-MAX_NAME = 255  # bytes of a name between two slashes
-_PART = re.compile(rb"[^\x00-\x1f\x7f/\\]+")
 _BORDERS = re.compile(r"[&:%\x00-\x1f\x7f]")
 
 
-class ResourcePath(NamedTuple):
+class TreePath(NamedTuple):
     """The names below ``res``; the first of them is the domain."""
 
     parts: tuple[str, ...]
 
     @property
-    def domain(self) -> bytes:
-        """Whose resources these are; b"" for the list of domains."""
-        return os.fsencode(self.parts[0]) if self.parts else b""
+    def domain(self) -> str:
+        """Whose resources these are; "" for the list of domains."""
+        return self.parts[0] if self.parts else ""
 
 
-def _resource_path(field: bytes) -> ResourcePath:
-    before, found, below = (b"/" + field.lstrip(b"/") + b"/").partition(b"/res/")
-    if not found or b".." in before.split(b"/"):
-        raise RequestError("not a path below /res/")
-    parts = [part for part in below.split(b"/") if part not in (b"", b".")]
-    if any(part == b".." or len(part) > MAX_NAME or not _PART.fullmatch(part) for part in parts):
-        raise RequestError("not a path below /res/")
-    return ResourcePath(tuple(os.fsdecode(part) for part in parts))
+def _tree_path(field: bytes) -> TreePath:
+    try:
+        names = [name for name in below_res(field).split("/") if name not in ("", ".")]
+        path = TreePath(checked_parts("/".join(names)) if names else ())
+    except ValueError:
+        raise RequestError("not a path below /res/") from None
+    if names and not DOMAIN.fullmatch(path.domain):
+        raise RequestError("not a domain")
+    return path
 
 
-PATH = Argument("path", _resource_path, is_domain=True, is_rest=True)
+PATH = Argument("path", _tree_path, is_domain=True, is_rest=True)
 
 
 @command(
@@ -48,7 +48,7 @@ PATH = Argument("path", _resource_path, is_domain=True, is_rest=True)
     trust=Trust.RESOURCES,
     replies="`name&stat...:name&stat...:` (the thirteen numbers of stat), `empty`, `no_such_dir`, `no_such_file`",
 )
-def ls(context: Context, wanted: ResourcePath) -> bytes:
+def ls(context: Context, wanted: TreePath) -> bytes:
     root = (context.site.config.doc_root / "res").resolve()
     path = root.joinpath(*wanted.parts)
     try:

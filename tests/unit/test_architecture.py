@@ -25,6 +25,8 @@ PURE = (
     "common.config",
     "common.hosts_table",
     "common.escape",
+    "common.metadata",
+    "common.resource_path",
     "lonc.retry",
     "lond.refusals",
 )

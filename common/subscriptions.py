@@ -1,0 +1,82 @@
+"""Who has a copy of a resource: NAME.subscription beside the original, one line ``HOST:IP:UNIXTIME`` a subscriber.
+
+Promises: the file is replaced as a whole, under the lock of its directory, and is on disk when a call returns; two
+servers that subscribe at the same moment are both in it, each host once.
+
+Raises: OSError, Busy. Logs nothing: a line that is none (written by hand) is left out, and goes with the next change.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from common.hosts_table import HOST_ID
+from common.resource_path import SUBSCRIPTION, ResourcePath
+from common.resource_tree import locked, new_name, open_regular, remove, rename, write_synced
+
+_LINE = re.compile(rf"({HOST_ID.pattern}):([0-9A-Fa-f.:]+):([0-9]{{1,15}})")
+
+
+@dataclass(frozen=True, slots=True)
+class Subscriber:
+    """A host that has a copy.
+
+    :param host: host id.
+    :param ip: its address when it subscribed.
+    :param since: UNIX time of its last subscription.
+    """
+
+    host: str
+    ip: str
+    since: int
+
+
+def subscribers(at: int, path: ResourcePath) -> list[Subscriber]:
+    """The subscribers of a resource, in the order of their first subscription.
+
+    :param at: the resource's directory, open.
+    """
+    try:
+        with os.fdopen(open_regular(at, path.name + SUBSCRIPTION), "rb") as file:
+            text = file.read().decode("ascii", "replace")
+    except FileNotFoundError:
+        return []
+    found = (_LINE.fullmatch(line) for line in text.split("\n"))
+    return [Subscriber(line[1], line[2], int(line[3])) for line in found if line]
+
+
+def subscribe(at: int, path: ResourcePath, subscriber: Subscriber) -> None:
+    """Note a subscriber, in place of what was noted of the same host."""
+
+    def noted(known: list[Subscriber]) -> list[Subscriber]:
+        if all(one.host != subscriber.host for one in known):
+            return [*known, subscriber]
+        return [subscriber if one.host == subscriber.host else one for one in known]
+
+    _change(at, path, noted)
+
+
+def unsubscribe(at: int, path: ResourcePath, host: str) -> bool:
+    """Forget a subscriber; False if the host was none."""
+    return _change(at, path, lambda known: [one for one in known if one.host != host])
+
+
+def _change(at: int, path: ResourcePath, change: Callable[[list[Subscriber]], list[Subscriber]]) -> bool:
+    with locked(at, exclusive=True):
+        before = subscribers(at, path)
+        after = change(before)
+        if after == before:
+            return False
+        name = path.name + SUBSCRIPTION
+        if after:
+            unnamed = new_name(path)
+            text = "".join(f"{one.host}:{one.ip}:{one.since}\n" for one in after)
+            write_synced(at, unnamed, text.encode("ascii"))
+            rename(at, unnamed, name)
+        else:
+            remove(at, name)
+        os.fsync(at)
+    return True
