@@ -210,10 +210,11 @@ class Population:
         with suppress(OSError):
             member.lifeline.send(message)
 
-    def signal(self, number: int) -> None:
-        """Send a signal to every child that has not been asked to end."""
+    def signal(self, number: int, key: str | None = None) -> None:
+        """Send a signal to every child that has not been asked to end; with `key`, only to those of that key."""
         for member in self.alive():
-            self._kill(member, number)
+            if key in (None, member.key):
+                self._kill(member, number)
 
     def stop(self, member: Member) -> None:
         """Ask a child to end: TERM now (once), KILL after the grace."""

@@ -33,7 +33,7 @@ class Slot:
 
     pid: int = 0
     generation: int = 0
-    state: str = ""  # lonc: waiting, connecting, up, draining; lond: idle, greeting, serving, draining
+    state: str = ""  # lonc: waiting, paused, connecting, up, draining; lond: idle, greeting, serving, draining
     since: float = 0.0
     heartbeat: float = 0.0
     last_received: float = 0.0

@@ -21,6 +21,7 @@ from common.config import Config
 from common.counters import Tally
 from common.errors import SpoolError
 from common.loop import Loop
+from common.pauses import Pause
 from common.permlog import ENCRYPT, PermLog, perm_log_path
 from common.population import Birth
 from common.protocol import unsendable
@@ -51,12 +52,14 @@ class Orders:
     :param why: the reason of the last failure, for the title while waiting.
     :param failures: how many there were in a row.
     :param takes_over: an older child of this host still serves; its callers move to us as soon as our link is up.
+    :param pause: an administrator wants no link; the child only shows that, and what waits.
     """
 
     delay: float = 0.0
     why: str = ""
     failures: int = 0
     takes_over: bool = False
+    pause: Pause | None = None
 
 
 class Child:
@@ -93,10 +96,17 @@ class Child:
         self._birth.lifeline.watch(self.loop, lambda _message: None, self._on_orphaned)
         self.loop.at_end_of_turn(self._end_of_turn)
         self.loop.every(TICK, self._tick)
-        self._wait()
+        if self._orders.pause:
+            self._show_pause(self._orders.pause)
+        else:
+            self._wait()
         self.loop.run()
         self.delivery.close()
         return self._exit_code
+
+    def _show_pause(self, pause: Pause) -> None:
+        self._slot.text = str(pause)
+        self._set_state("paused", pause.when)
 
     def _wait(self) -> None:
         self._slot.next_try = time.time() + self._orders.delay
@@ -115,7 +125,7 @@ class Child:
             return
         self._up_since = self.loop.clock()
         self._tally.add("links_opened")
-        self._slot.text, self._slot.attempts = "", 0
+        self._slot.attempts = 0
         self._set_state("delivering")
         if self._orders.takes_over:
             self._serve()
@@ -277,8 +287,8 @@ class Child:
         if self._slot.state == "waiting":
             self._connect()
 
-    def _set_state(self, state: str) -> None:
-        self._slot.state, self._slot.since = state, time.time()
+    def _set_state(self, state: str, since: float = 0.0) -> None:
+        self._slot.state, self._slot.since = state, since or time.time()
         self._publish()
 
     def _publish(self) -> None:
@@ -297,6 +307,8 @@ class Child:
         if slot.state == "waiting":
             seconds = max(0.0, slot.next_try - time.time())
             return f"{self.host} down ({self._orders.why or 'not tried yet'}), next try in {seconds:.0f}s"
+        if slot.state == "paused":
+            return f"{self.host} paused {slot.text} q={slot.delayed}"
         if slot.state != "up":
             return f"{self.host} {slot.state} q={slot.delayed}"
         return f"{self.host} up {_duration(self.loop.clock() - self._up_since)} q={slot.delayed}"

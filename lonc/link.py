@@ -20,10 +20,12 @@ from common.config import Config
 from common.hosts_table import Host
 from common.loop import READ, WRITE, Loop
 from common.outgoing import Outgoing
-from common.protocol import Event, Failed, Identified, KeyBuilt, LoncConnection, Refused, Replies
+from common.protocol import Event, Failed, Identified, KeyBuilt, LoncConnection, Refused, Replies, State
 from lonc.latency import Latencies
 
 RECEIVE_BYTES = 65536  # larger buffers would be mapped and unmapped for each reply
+# What lond does to strangers, and to a host with too many connections that did not answer their challenge.
+REFUSED_SILENTLY = "refused without a word: our address is probably not in its hosts.tab"
 
 
 class Request(Protocol):
@@ -148,7 +150,7 @@ class Link:
         try:
             self._out.write(self._socket, data)
         except OSError as error:
-            self._lose(_reason(error), True)
+            self._lose_connection(_reason(error))
             return
         if bool(self._out.size) != bool(waited):
             self.loop.change(self._socket, READ | WRITE if self._out.size else READ)
@@ -166,10 +168,10 @@ class Link:
         except BlockingIOError:
             return
         except OSError as error:
-            self._lose(_reason(error), True)
+            self._lose_connection(_reason(error))
             return
         if not data:
-            self._lose("the other side closed the link", True)
+            self._lose_connection("the other side closed the link")
             return
         self.last_received = self.loop.clock()
         self._pinged = False
@@ -212,6 +214,9 @@ class Link:
             self._pinged = True
             if not self.pending:  # with requests outstanding, their replies are the signs of life
                 self.submit(Ping())
+
+    def _lose_connection(self, reason: str) -> None:
+        self._lose(REFUSED_SILENTLY if self._protocol.state is State.GREETED else reason, True)
 
     def _lose(self, reason: str, suspicious: bool) -> None:
         if self._socket is not None:

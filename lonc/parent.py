@@ -1,10 +1,12 @@
 """The parent of lonc: one child per host of hosts.tab, and the policy of trying again.
 
 A child that ended is replaced at once; the fresh one waits out the delay that :mod:`lonc.retry` chose, under a title
-that says so. USR1 ends all waiting. After a reload only the hosts whose entry has changed get fresh children, or all
+that says so. USR1 ends all waiting, a line on the control pipe that for one host. A paused host has a child without
+a link, which shows the pause. After a reload only the hosts whose entry has changed get fresh children, or all
 of them if a setting has; a fresh child brings its link up and takes the socket over before the old one is asked to go.
 
-Logs: links that are up, hosts given up (critical, once), hosts added and removed, children that ended unexpectedly.
+Logs: links that are up, hosts given up (critical, once), paused and resumed, added and removed, children that ended
+unexpectedly.
 """
 
 from __future__ import annotations
@@ -16,12 +18,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.daemon import main as daemon_main
+from common.loop import READ
 from common.notify import Notifier
 from common.parent import RESTART_ONLY, Parent
+from common.pauses import Pause, pauses
 from common.pidfile import PidFile
 from common.population import Birth, Member, Phase
 from common.site import Site
 from lonc import child
+from lonc.control import LOOK, RETRY, ControlPipe
 from lonc.retry import Retry
 
 log = logging.getLogger(__name__)
@@ -40,7 +45,12 @@ class Peer:
     delay: float = 0.0
     why: str = ""
     not_before: float = 0.0
-    outdated: set[int] = field(default_factory=set)  # generations to be replaced since a reload
+    outdated: set[int] = field(default_factory=set)  # generations to be replaced since a reload or a pause
+
+    def wake(self) -> None:
+        """The next child tries at once."""
+        self.retry.wake()
+        self.delay = self.not_before = 0.0
 
 
 class LoncParent(Parent):
@@ -48,8 +58,17 @@ class LoncParent(Parent):
 
     def __init__(self, site: Site, conf: Path, pid_file: PidFile, notifier: Notifier) -> None:
         self.peers: dict[str, Peer] = {}
+        self._pauses: dict[str, Pause] = {}
         super().__init__("lonc", site, conf, 2 * len(site.table.hosts) + SPARE_SLOTS, pid_file, notifier)
         self._remove_stale_sockets()
+        self._control = ControlPipe(site.config.sock_dir)
+        self.loop.watch(self._control, READ, self._on_asked)
+        self._look_at_pauses()
+
+    def release(self) -> None:
+        """Close, in a child, what belongs to the parent alone."""
+        super().release()
+        self._control.close()
 
     def _remove_stale_sockets(self) -> None:
         # The pid file is locked: whatever socket lies here belonged to a lonc that was killed.
@@ -74,13 +93,13 @@ class LoncParent(Parent):
         if not current and self.loop.clock() >= peer.not_before:
             self._start(host, peer, takes_over=any(m.note == SERVING for m in members))
         for member in members:
-            superseded = any(m.note == SERVING for m in current) or member.note != SERVING
+            superseded = any(m.note == SERVING for m in current) or member.note != SERVING or host in self._pauses
             if member.generation in peer.outdated and superseded:
                 self.population.stop(member)
 
     def _start(self, host: str, peer: Peer, takes_over: bool) -> None:
-        site, counters = self.site, self.counters
-        orders = child.Orders(peer.delay, peer.why, peer.retry.failures, takes_over)
+        site, counters, pause = self.site, self.counters, self._pauses.get(host)
+        orders = child.Orders(peer.delay, peer.why, peer.retry.failures, takes_over and not pause, pause)
 
         def live(birth: Birth) -> int:
             return child.live(site, host, birth, orders, counters.claim(birth.slot, host))
@@ -140,10 +159,29 @@ class LoncParent(Parent):
     def on_usr1(self) -> None:
         """Try every lost link again now."""
         for peer in self.peers.values():
-            peer.retry.wake()
-            peer.delay = peer.not_before = 0.0
+            peer.wake()
+        self._look_at_pauses()
         log.info("%s", self.status())
         self.population.signal(signal.SIGUSR1)
+
+    def _on_asked(self, _mask: int) -> None:
+        for word, host in self._control.read():
+            if word == LOOK:
+                self._look_at_pauses()
+            elif word == RETRY and (peer := self.peers.get(host)):
+                peer.wake()
+                self.population.signal(signal.SIGUSR1, host)
+
+    def _look_at_pauses(self) -> None:
+        before, self._pauses = self._pauses, pauses(self.site.config.delayed_dir)
+        for host in sorted(before.keys() | self._pauses.keys()):
+            pause = self._pauses.get(host)
+            if pause == before.get(host):
+                continue
+            if host in self.site.table:
+                log.info("host %s is paused %s", host, pause) if pause else log.info("host %s is resumed", host)
+            if peer := self.peers.get(host):
+                self._replace_children(host, peer)
 
     def on_reloaded(self, old: Site, changed: frozenset[str]) -> None:
         """Mark the children whose settings or host have changed."""
@@ -153,15 +191,21 @@ class LoncParent(Parent):
             if host in table and (
                 everyone or table[host] != old.table[host] or table.options(host) != old.table.options(host)
             ):
-                peer.retry = self._new_peer().retry
-                peer.outdated |= {m.generation for m in self.population.of(host)}
+                self._replace_children(host, peer)
+        self._look_at_pauses()
         for host in set(table.hosts) - set(old.table.hosts):
             log.info("host %s is new in hosts.tab", host)
+
+    def _replace_children(self, host: str, peer: Peer) -> None:
+        peer.retry = self._new_peer().retry
+        peer.delay = peer.not_before = 0.0
+        peer.outdated |= {m.generation for m in self.population.of(host)}
 
     def status(self) -> str:
         """How many links are up."""
         serving = {m.key for m in self.population.alive() if m.note == SERVING}
-        return f"{len(serving)} of {len(self.site.table.hosts)} links up"
+        paused = sum(host in self._pauses for host in self.site.table.hosts)
+        return f"{len(serving)} of {len(self.site.table.hosts)} links up" + (f", {paused} paused" if paused else "")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -10,11 +10,12 @@ import argparse
 import os
 from collections.abc import Sequence
 
-import loncontrol.listings
-import loncontrol.service  # noqa: F401 - they make their commands known
 from common.config import config_path
 from common.errors import ConfigError
-from loncontrol.control import COMMANDS, NOT_CONFIGURED, complain
+from loncontrol import links, listings, service
+from loncontrol.control import COMMANDS, GROUPS, NOT_CONFIGURED, complain
+
+FAMILIES = (links, listings, service)  # importing them makes their commands known
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,9 +31,20 @@ def parser() -> argparse.ArgumentParser:
     """The command line as argparse sees it."""
     parser = argparse.ArgumentParser(prog="loncontrol", description="Start, stop and explain lonc and lond.")
     parser.add_argument("--conf", metavar="FILE", help="configuration (else $LONCAPA_CONF, /etc/loncapa/loncapa.conf)")
-    words = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    words = parser.add_subparsers(dest="word", required=True, metavar="COMMAND")
+    groups = {}
     for command in COMMANDS.values():
-        word = words.add_parser(command.name, help=command.help)
+        group, _, word = command.name.rpartition(" ")
+        if group and group not in groups:
+            described = words.add_parser(group, help=GROUPS[group], description=_sentence(GROUPS[group]))
+            groups[group] = described.add_subparsers(dest="word", required=True, metavar="COMMAND")
+        description = " ".join(filter(None, (_sentence(command.help), command.description)))
+        made = (groups[group] if group else words).add_parser(word, help=command.help, description=description)
         for argument in command.arguments:
-            word.add_argument(*argument.names, **argument.settings)
+            made.add_argument(*argument.names, **argument.settings)
+        made.set_defaults(command=command.name)
     return parser
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."

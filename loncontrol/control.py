@@ -2,7 +2,8 @@
 
 A command is a function of (:class:`Control`, its options) that prints what is asked for and returns an exit code of the
 LSB. It is made known by :func:`command`, which also says which arguments it takes. What must work before there is a
-configuration is made known by :func:`command_without_site`, and gets the path of the file instead.
+configuration is made known by :func:`command_without_site`, and gets the path of the file instead. A name of two words
+belongs to the group of its first one (:func:`group`).
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.hosts_table import shown
 from common.site import Site, load_site
 from lonstatus.daemons import ORDER, Daemon
 
-OK, FAILED, NOT_CONFIGURED, NOT_RUNNING = 0, 1, 6, 7
+OK, FAILED, USAGE, NOT_CONFIGURED, NOT_RUNNING = 0, 1, 2, 6, 7
 
 
 class Control:
@@ -29,6 +31,12 @@ class Control:
     def __init__(self, site: Site, conf: Path) -> None:
         self.site, self.conf = site, conf
         self.lond, self.lonc = self.daemons = [Daemon(name, site, conf) for name in ORDER]
+
+    def knows(self, host: str) -> bool:
+        """Whether `host` is in hosts.tab; if not, that is said."""
+        if host not in self.site.table:
+            complain(f"{shown(host)} is not in {self.site.config.tab_dir / 'hosts.tab'}")
+        return host in self.site.table
 
 
 Run = Callable[[Control, argparse.Namespace], int]
@@ -45,15 +53,21 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A word of loncontrol's command line."""
+    """A word of loncontrol's command line, or the two words of a command that belongs to a group.
+
+    :param help: one line.
+    :param description: what a manual page says of it beside that.
+    """
 
     name: str
     help: str
     arguments: tuple[Argument, ...]
     run: RunWithoutSite
+    description: str = ""
 
 
 COMMANDS: dict[str, Command] = {}
+GROUPS: dict[str, str] = {}
 
 
 def argument(*names: str, **settings: Any) -> Argument:
@@ -61,11 +75,16 @@ def argument(*names: str, **settings: Any) -> Argument:
     return Argument(names, settings)
 
 
-def command(name: str, help: str, *arguments: Argument) -> Callable[[Run], Run]:
+def group(name: str, help: str) -> None:
+    """Make a word known that commands of two words begin with."""
+    GROUPS[name] = help
+
+
+def command(name: str, help: str, *arguments: Argument, description: str = "") -> Callable[[Run], Run]:
     """Make a function known as the command `name`."""
 
     def known(run: Run) -> Run:
-        command_without_site(name, help, *arguments)(
+        command_without_site(name, help, *arguments, description=description)(
             lambda conf, options: run(Control(load_site(conf), conf), options),
         )
         return run
@@ -73,12 +92,14 @@ def command(name: str, help: str, *arguments: Argument) -> Callable[[Run], Run]:
     return known
 
 
-def command_without_site(name: str, help: str, *arguments: Argument) -> Callable[[RunWithoutSite], RunWithoutSite]:
+def command_without_site(
+    name: str, help: str, *arguments: Argument, description: str = ""
+) -> Callable[[RunWithoutSite], RunWithoutSite]:
     """Make a function known as the command `name` that needs no configuration; it gets the path of the file."""
 
     def known(run: RunWithoutSite) -> RunWithoutSite:
         assert name not in COMMANDS, f"{name} is known already"
-        COMMANDS[name] = Command(name, help, arguments, run)
+        COMMANDS[name] = Command(name, help, arguments, run, description)
         return run
 
     return known

@@ -6,35 +6,60 @@ import argparse
 import json
 
 from loncontrol.control import OK, Control, argument, command, say
+from loncontrol.terminal import GREEN, RED, YELLOW, repeated, table
 from lonstatus.children import COLUMNS as CHILD_COLUMNS
 from lonstatus.children import children
 from lonstatus.daemons import State
 from lonstatus.peers import COLUMNS, Peer, peers
-from lonstatus.text import aligned, duration
+from lonstatus.text import duration
+
+
+def _interval(text: str) -> float:
+    seconds = float(text)
+    if not 0.1 <= seconds <= 3600:
+        raise ValueError("an interval is between 0.1 and 3600 seconds")
+    return seconds
 
 
 @command(
     "peers",
-    "how the link to each host is, and what waits for it",
+    "how the link to each host is, what waits for it, and why",
     argument("-v", "--verbose", action="store_true", help="explain the columns"),
     argument("--json", action="store_true", help="for programs"),
-)
+    argument(
+        "--watch", nargs="?", type=_interval, const=2.0, metavar="SECONDS",
+        help="show it again every SECONDS (2) until Ctrl-C",
+    ),
+)  # fmt: skip
 def show_peers(control: Control, options: argparse.Namespace) -> int:
     """One line per peer."""
-    found = list(peers(control.site, control.lonc.state is State.RUNNING))
-    if options.json:
-        say(json.dumps([peer.as_json() for peer in found], indent=1))
+
+    def text() -> str:
+        found = list(peers(control.site, control.lonc.state is State.RUNNING))
+        if options.json:
+            return json.dumps([peer.as_json() for peer in found], indent=1)
+        shown = table([name for name, _ in COLUMNS], [_row(peer) for peer in found], [_colour(peer) for peer in found])
+        explained = "\n".join(f"{name:<11} {meaning}" for name, meaning in COLUMNS)
+        return f"{shown}\n\n{explained}" if options.verbose else shown
+
+    if options.watch is None:
+        say(text())
     else:
-        say(aligned([[name for name, _ in COLUMNS], *(_row(peer) for peer in found)]))
-    if options.verbose:
-        say("\n" + "\n".join(f"{name:<9} {meaning}" for name, meaning in COLUMNS))
+        repeated(options.watch, text)
     return OK
 
 
 def _row(peer: Peer) -> list[str]:
-    numbers = [str(number) if number else "-" for number in (peer.requests, peer.waiting, peer.delayed)]
     since, oldest, next_try = duration(peer.since), duration(peer.oldest), duration(peer.next_try)
-    return [peer.host, peer.state, since, *numbers, oldest, next_try, peer.why if peer.state != "up" else ""]
+    numbers = [str(n) if n else "-" for n in (peer.requests, peer.waiting, peer.delayed, peer.held, peer.failed)]
+    state = "idle" if peer.idle else peer.state
+    return [peer.host, state, since, *numbers[:3], oldest, *numbers[3:], next_try, peer.last_error]
+
+
+def _colour(peer: Peer) -> str:
+    if peer.state in ("down", "given up", "hung", "stopped"):
+        return RED
+    return GREEN if peer.state == "up" and not peer.held + peer.failed else YELLOW
 
 
 @command("children", "the processes of the daemons: what each does and costs")
@@ -42,5 +67,5 @@ def show_children(control: Control, _options: argparse.Namespace) -> int:
     """One line per child of the daemons that run."""
     running = [daemon.name for daemon in control.daemons if daemon.state is State.RUNNING]
     found = [child for name in running for child in children(control.site, name)]
-    say(aligned([list(CHILD_COLUMNS), *(list(child.row()) for child in found)]))
+    say(table(CHILD_COLUMNS, [child.row() for child in found]))
     return OK

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import signal
+import time
 
+from common.pauses import pauses
 from loncontrol.control import NOT_CONFIGURED, NOT_RUNNING, OK, Control, command, complain, say
 from lonstatus.daemons import State
 
@@ -86,14 +88,9 @@ def status(control: Control, _options: _Options) -> int:
     states = [daemon.state for daemon in control.daemons]
     for daemon, state in zip(control.daemons, states, strict=True):
         say(f"{daemon.name}: {state.value}" + (f", pid {daemon.pid}" if state is State.RUNNING else ""))
+    for host, pause in pauses(control.site.config.delayed_dir).items():
+        if host in control.site.table:
+            say(f"{host} is paused since {time.ctime(pause.when)} {pause}")
     if all(state is State.RUNNING for state in states):
         return OK
     return STATUS_DEAD if State.DEAD in states else STATUS_STOPPED
-
-
-@command("retry", "have lonc try every lost link again now")
-def retry(control: Control, _options: _Options) -> int:
-    """USR1 to lonc."""
-    if control.lonc.signal(signal.SIGUSR1):
-        return OK
-    return complain("lonc does not run", NOT_RUNNING)

@@ -1,7 +1,7 @@
 """What lonc knows of each peer, from its scoreboard and the FIFOs: why is a peer behind, since when, by how much.
 
 Nothing is asked of a child, so that a hung one shows as what it is. Reading needs no daemon: without one, every peer is
-`stopped`, and its delayed messages are counted all the same.
+`stopped`, and its messages are counted all the same.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from common.delayed import Fifo
+from common.delayed import FAILED, HELD, WAITING, Fifo
 from common.errors import SpoolError
+from common.pauses import Pause, pauses
 from common.scoreboard import Scoreboard, Slot, scoreboard_path
 from common.site import Site
 
@@ -20,21 +21,30 @@ COLUMNS = (
     ("HOST", "host id"),
     (
         "STATE",
-        "up; delivering (link stands, delayed messages first); connecting; down; given up; hung; draining; stopped",
+        "up; idle (up, and nobody is connected to it); delivering (link stands, delayed messages first); connecting; "
+        "down; given up (tried now and then only); paused (by `loncontrol pause`); hung (its process does not answer); "
+        "draining (ends, answers what it has read); stopped (lonc does not run)",
     ),
     ("SINCE", "how long it has been in that state"),
     ("REQUESTS", "sent over this link since it came up"),
     ("WAITING", "requests that wait for room on the link or for a reply"),
     ("DELAYED", "critical messages that wait to be delivered"),
     ("OLDEST", "age of the oldest of them: how far behind the peer is"),
-    ("NEXT TRY", "when a link that is down is tried again; `loncontrol retry` tries now"),
-    ("WHY", "the last error in words"),
+    ("HELD", "critical messages that are passed over until somebody decides: `loncontrol queue ls HOST`"),
+    ("FAILED", "critical messages that the peer refused when nobody waited any more: `loncontrol queue ls HOST`"),
+    ("NEXT TRY", "when a link that is down is tried again; `loncontrol retry HOST` tries now"),
+    ("LAST ERROR", "why there is no link, in words; of a link that is up, what ended the one before"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One line of the table; times are seconds, None where there is nothing to tell."""
+    """One line of the table; times are seconds, None where there is nothing to tell.
+
+    :param idle: the link is up, and no caller is connected to it at the moment.
+    :param why: the reason of a state that is not `up`, in words.
+    :param last_error: the last error there was, also of a link that is up.
+    """
 
     host: str
     state: str
@@ -45,10 +55,25 @@ class Peer:
     oldest: float | None = None
     next_try: float | None = None
     why: str = ""
+    idle: bool = False
+    held: int = 0
+    failed: int = 0
+    last_error: str = ""
 
     def as_json(self) -> dict[str, object]:
         """For programs."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """What stands in the FIFO of a host; `oldest` is the age of the oldest waiting message in seconds."""
+
+    waiting: int = 0
+    oldest: float | None = None
+    held: int = 0
+    failed: int = 0
+    trouble: str = ""
 
 
 def peers(site: Site, running: bool) -> Iterator[Peer]:
@@ -57,9 +82,10 @@ def peers(site: Site, running: bool) -> Iterator[Peer]:
     :param running: whether lonc runs; else the scoreboard is of the past.
     """
     slots = _slots(site) if running else {}
+    paused = pauses(site.config.delayed_dir)
     for host in site.table.hosts:
-        delayed, oldest = _delayed(site, host)
-        yield _peer(host, slots.get(host), delayed, oldest, site.config.max_attempts)
+        found = messages(site, host)
+        yield _peer(host, slots.get(host), paused.get(host), found, site.config.max_attempts)
 
 
 def _slots(site: Site) -> dict[str, Slot]:
@@ -68,48 +94,66 @@ def _slots(site: Site) -> dict[str, Slot]:
     except (OSError, ValueError):
         return {}
     try:
-        # During a rolling restart a host has two children; the one that serves tells more.
-        return {slot.host: slot for slot in sorted(board.all(), key=lambda slot: slot.state == "up")}
+        # During a rolling restart or a pause a host has two children; the one that serves or stays tells more.
+        ranked = sorted(board.all(), key=lambda slot: (slot.state == "up", slot.state != "draining"))
+        return {slot.host: slot for slot in ranked}
     finally:
         board.close()
 
 
-def _delayed(site: Site, host: str) -> tuple[int, float | None]:
+def messages(site: Site, host: str) -> Messages:
+    """What stands in the FIFO of a host."""
     if not (site.config.delayed_dir / f"{host}.db").exists():
-        return 0, None
+        return Messages()
     try:
         fifo = Fifo(site.config.delayed_dir, host)
-    except SpoolError:
-        return 0, None
+    except SpoolError as error:
+        return Messages(trouble=f"its FIFO can't be read: {error}")
     try:
-        created = fifo.oldest()
-        return fifo.waiting_count(), None if created is None else max(0.0, time.time() - created)
-    except SpoolError:
-        return 0, None
+        created, count = fifo.oldest(), fifo.count()
+        oldest = None if created is None else max(0.0, time.time() - created)
+        return Messages(count.get(WAITING, 0), oldest, count.get(HELD, 0), count.get(FAILED, 0))
+    except SpoolError as error:
+        return Messages(trouble=f"its FIFO can't be read: {error}")
     finally:
         fifo.close()
 
 
-def _peer(host: str, slot: Slot | None, delayed: int, oldest: float | None, max_attempts: int) -> Peer:
-    if slot is None:
-        return Peer(host, "stopped", delayed=delayed, oldest=oldest, why="lonc does not run, or has no child for it")
+def _peer(host: str, slot: Slot | None, pause: Pause | None, found: Messages, max_attempts: int) -> Peer:
     now = time.time()
+    state = _state(slot, max_attempts)
+    why = _why(slot, pause, state)
     return Peer(
         host=host,
-        state=_state(slot, max_attempts),
-        since=max(0.0, now - slot.since),
-        requests=slot.requests,
-        waiting=slot.waiting + slot.outstanding,
-        delayed=delayed,
-        oldest=oldest,
-        next_try=max(0.0, slot.next_try - now) if slot.next_try else None,
-        why=slot.text,
+        state=state,
+        since=max(0.0, now - slot.since) if slot and slot.since else None,
+        requests=slot.requests if slot else 0,
+        waiting=slot.waiting + slot.outstanding if slot else 0,
+        delayed=found.waiting,
+        oldest=found.oldest,
+        next_try=max(0.0, slot.next_try - now) if slot and slot.next_try else None,
+        why=why,
+        idle=slot is not None and state == "up" and not slot.connections + slot.waiting + slot.outstanding,
+        held=found.held,
+        failed=found.failed,
+        last_error=found.trouble or why or (slot.text if slot else ""),
     )
 
 
-def _state(slot: Slot, max_attempts: int) -> str:
+def _state(slot: Slot | None, max_attempts: int) -> str:
+    if slot is None:
+        return "stopped"
     if time.monotonic() - slot.heartbeat > HUNG_SECONDS:
         return "hung"
     if slot.state == "waiting":
         return "given up" if slot.attempts >= max_attempts else "down"
     return slot.state
+
+
+def _why(slot: Slot | None, pause: Pause | None, state: str) -> str:
+    if slot is None:
+        return "lonc does not run, or has no child for it" + (f"; paused {pause}" if pause else "")
+    if state == "hung":
+        silent = time.monotonic() - slot.heartbeat
+        return f"process {slot.pid} ({slot.state}) has given no sign of life for {silent:.0f} s"
+    return "" if state == "up" else slot.text

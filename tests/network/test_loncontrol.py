@@ -5,22 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from common.pidfile import running_pid
-from tests.helpers.federation import ROOT, Federation, Host
+from tests.helpers.federation import Federation, Host
+from tests.helpers.loncontrol import control
 from tests.helpers.waiting import eventually
 from tests.network.conftest import FederationFactory
-
-
-def control(host: Host, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "scripts" / "loncontrol"), "--conf", str(host.conf), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=90, stdin=subprocess.DEVNULL, cwd="/")
 
 
 def pid(host: Host, name: str) -> int | None:

@@ -199,6 +199,12 @@ def test_the_end_is_told_once(pair: Pair, bytes_: bytes, reason: str) -> None:
     assert pair.losses == [(reason, True)]
 
 
+def test_a_stranger_is_told_what_it_probably_is(pair: Pair) -> None:
+    pair.channel.shutdown(socket.SHUT_WR)
+    pair.loop.turn()
+    assert pair.losses == [("refused without a word: our address is probably not in its hosts.tab", True)]
+
+
 def test_a_key_exchange_has_a_time_limit(pair: Pair) -> None:
     pair.link.loop.call_later(10, pair.link._check_up)  # what connect() does
     pair.clock.now += 10.1
