@@ -78,6 +78,16 @@ _DIRECTORY = Text(r"/[^\x00-\x1f\x7f\\]*", "an absolute path of a directory (it 
 _ADDRESS = Text("[0-9A-Fa-f.:]*", "an IPv4 or IPv6 address, or empty", _address)
 _URL_FORM = r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
 _URL = Text(f"({_URL_FORM})?", "http://HOST[:PORT] or https://HOST[:PORT], or empty")
+_SPARE_URL = Text(
+    r"https?://(HOSTNAME|IP)(:[0-9]{1,5})?",
+    "http:// or https://, then HOSTNAME or IP, and :PORT if it is not the usual one",
+)
+_SWITCH = Text("on|off", "on or off", lambda text: text == "on")
+_NAME = "[A-Za-z0-9_][A-Za-z0-9_.@-]*"
+_USERS = Text(
+    f"({_NAME}:{_NAME}(, *{_NAME}:{_NAME})*)?",
+    "one or more USER:DOMAIN joined by commas, or empty",
+)
 _LEVEL = Text("debug|info|warning|error", "one of debug, info, warning, error")
 
 # fmt: off
@@ -184,6 +194,26 @@ SETTINGS: tuple[Setting, ...] = (
             "seconds a log-in waits at most after failed ones; 0: no waiting"),
     Setting("londThrottleForget", "throttle_forget", _seconds(1, 86400), "900",
             "seconds after the last failed log-in until all are forgotten"),
+    Setting("lonSessionExpire", "session_expire", _seconds(1, 31536000), "14400",
+            "seconds after its last access that a session ends; younger ones are active"),
+    Setting("lonSessionLifetime", "session_lifetime", _seconds(1, 31536000), "86400",
+            "seconds after its log-in that a session ends, however active it is"),
+    Setting("lonSecureCookies", "secure_cookies", _SWITCH, "on",
+            "browsers send the session's cookie over https only; off: for trying things out without https"),
+    Setting("lonLoginBurst", "login_burst", Count(1, 100000), "20",
+            "failed log-ins that an address has free; they come back one by one"),
+    Setting("lonLoginInterval", "login_interval", _seconds(0, 3600), "10",
+            "seconds after which an address gets back one failed log-in; 0: no throttling by address"),
+    Setting("lonBalanceTimeout", "balance_timeout", _seconds(0.01, 10), "0.2",
+            "seconds that all spares together have to tell their load"),
+    Setting("lonSpareURL", "spare_url", _SPARE_URL, "https://HOSTNAME",
+            "where browsers reach another host's pages; HOSTNAME or IP stands for its entry in hosts.tab"),
+    Setting("lonConstructionDir", "construction_dir", _DIRECTORY, "/var/lib/loncapa/construction",
+            "authors' construction spaces, DOMAIN/AUTHOR/ below it"),
+    Setting("lonMaxUpload", "max_upload", Count(1024, 1099511627776), "268435456",
+            "bytes of a file that an author uploads"),
+    Setting("lonAdministrators", "administrators", _USERS, "",
+            "who may see this host's administrative pages; empty: nobody"),
     Setting("lonLogLevel", "log_level", _LEVEL, "info",
             "least severe level that is logged"),
 )
@@ -264,6 +294,17 @@ class Config:
     throttle_after: int = _DEFAULT["throttle_after"]  # failed log-ins
     throttle_max: float = _DEFAULT["throttle_max"]  # s
     throttle_forget: float = _DEFAULT["throttle_forget"]  # s
+    # Web pages
+    session_expire: float = _DEFAULT["session_expire"]  # s
+    session_lifetime: float = _DEFAULT["session_lifetime"]  # s
+    secure_cookies: bool = _DEFAULT["secure_cookies"]
+    login_burst: int = _DEFAULT["login_burst"]  # failed log-ins
+    login_interval: float = _DEFAULT["login_interval"]  # s
+    balance_timeout: float = _DEFAULT["balance_timeout"]  # s
+    spare_url: str = _DEFAULT["spare_url"]  # with HOSTNAME or IP
+    construction_dir: Path = _DEFAULT["construction_dir"]
+    max_upload: int = _DEFAULT["max_upload"]  # bytes
+    administrators: str = _DEFAULT["administrators"]  # USER:DOMAIN, ...
     sources: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(_BY_NAME, 0), compare=False)
 
 

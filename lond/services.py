@@ -20,6 +20,7 @@ from lond.link import Execute
 from lond.storage import Storage
 from lond.trust import TrustPolicy
 from lonnet import Lonnet
+from lonnet.sessions import Sessions
 
 PONG_SECONDS = 10.0
 
@@ -38,13 +39,8 @@ class Outside:
         return os.getloadavg()[0]
 
     def sessions(self) -> int:
-        """The number of active sessions: files in lonIDsDir that were touched within lonExpire seconds."""
-        oldest = time.time() - self._site.config.expire
-        try:
-            with os.scandir(self._site.config.ids_dir) as entries:
-                return sum(entry.is_file() and entry.stat().st_mtime >= oldest for entry in entries)
-        except OSError:
-            return 0
+        """The number of active sessions on this host."""
+        return Sessions(self._site.config).count()
 
     def now(self) -> int:
         """UNIX time in seconds."""

@@ -150,6 +150,25 @@ def test_lonnet_needs_the_standard_library_alone() -> None:
     assert foreign == set()
 
 
+HANDLERS = modules_of("lonnet.handlers".replace(".", "/"))
+WEB_LIBRARIES = {"flask", "werkzeug", "markupsafe"}  # pure Python, or with a pure form of each compiled part
+
+
+@pytest.mark.parametrize("module", HANDLERS)
+def test_web_handlers_need_web_libraries_beside(module: str) -> None:
+    used = {name.split(".")[0] for name in imports_of(module)} - {*sys.stdlib_module_names, "common", "lonnet"}
+    assert used <= WEB_LIBRARIES
+
+
+def test_only_web_handlers_know_web_handlers() -> None:
+    known = {
+        module
+        for module in ALL
+        if module not in HANDLERS and any(name.startswith("lonnet.handlers") for name in imports_of(module))
+    }
+    assert known == set()
+
+
 def test_there_are_no_circles() -> None:
     """At the level of modules, imports under TYPE_CHECKING and in functions included."""
     circles = {module for module in ALL if is_module(module) and module in reached_by_others(module)}

@@ -1,0 +1,57 @@
+"""The web application of one host, made of blueprints on one Lonnet.
+
+:func:`create_app` is all of it, for a WSGI server; :func:`mount` puts the blueprints, or some of them, into an
+application that exists already.
+
+Promises: nothing is read or opened but the configuration; making an application sends nothing. What no view expects is
+answered with a page that shows nothing of the inside.
+
+Raises: ConfigError. Logs nothing itself.
+"""
+
+from __future__ import annotations
+
+import os
+
+from flask import Blueprint, Flask, Response
+from werkzeug.exceptions import HTTPException
+
+from common.errors import LonError
+from lonnet.client import Lonnet
+from lonnet.handlers.home import home
+from lonnet.handlers.login import login
+from lonnet.handlers.pages import guard, http_error, network_error
+
+BLUEPRINTS: tuple[Blueprint, ...] = (home, login)
+
+FORM_BYTES = 65536  # of a request's body; views that take files allow themselves more
+
+
+def create_app(net: Lonnet | str | os.PathLike[str] | None = None) -> Flask:
+    """The application of a host.
+
+    :param net: a Lonnet, or the configuration file of one; None: ``$LONCAPA_CONF``, else /etc/loncapa/loncapa.conf.
+    :raises ConfigError: the configuration is missing or wrong.
+    """
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = FORM_BYTES
+    app.register_error_handler(HTTPException, http_error)
+    app.register_error_handler(LonError, network_error)
+    app.after_request(_guard)
+    mount(app, net if isinstance(net, Lonnet) else Lonnet.from_conf(net))
+    return app
+
+
+def mount(app: Flask, net: Lonnet, *blueprints: Blueprint) -> None:
+    """Put blueprints into an application.
+
+    :param blueprints: some of :data:`BLUEPRINTS`; none: all. Pages link to each other, so the log-in and what its
+        users come for belong together.
+    """
+    app.extensions["lonnet"] = net
+    for blueprint in blueprints or BLUEPRINTS:
+        app.register_blueprint(blueprint)
+
+
+def _guard(response: Response) -> Response:
+    return guard(response)

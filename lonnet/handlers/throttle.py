@@ -1,0 +1,92 @@
+"""How many log-ins may fail from one address: a bucket of tries for each, shared by all processes of the web server.
+
+An address has `burst` tries. A try is taken before a password is checked, so that many at once don't get more, and
+given back if it was right; every `interval` seconds one comes back by itself. lond's own throttle stands beside this
+one: it counts by user and asking host, which is all it sees.
+
+A bucket is a file of eight bytes, the time at which it will be full again. Full ones need no file.
+
+Promises: exact with any number of processes and threads. Raises OSError when the directory can't be used. Logs nothing.
+
+Known limits: who shares an address shares its tries. All addresses of an IPv6 /64 count as one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import ipaddress
+import os
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_FULL_AT = struct.Struct("<d")
+
+
+class Throttle:
+    """The buckets of one host.
+
+    :param directory: where they are; made when it is first needed.
+    :param burst: tries in a full bucket.
+    :param interval: seconds after which one comes back; 0: there is no limit.
+    :param clock: UNIX seconds, the same for all processes.
+    """
+
+    def __init__(self, directory: Path, burst: int, interval: float, clock: Callable[[], float] = time.time) -> None:
+        self._directory, self._burst, self._interval, self._clock = directory, burst, interval, clock
+
+    def take(self, address: str) -> float:
+        """Take one try.
+
+        :returns: 0.0; or the seconds until there is one, then none was taken.
+        """
+        if not self._interval:
+            return 0.0
+        with self._bucket(address) as descriptor:
+            now = self._clock()
+            full_at = max(_read(descriptor), now) + self._interval
+            wait = full_at - now - self._burst * self._interval
+            if wait <= 0:
+                os.pwrite(descriptor, _FULL_AT.pack(full_at), 0)
+            return max(wait, 0.0)
+
+    def give_back(self, address: str) -> None:
+        """Give one try back."""
+        if self._interval:
+            with self._bucket(address) as descriptor:
+                os.pwrite(descriptor, _FULL_AT.pack(_read(descriptor) - self._interval), 0)
+
+    def sweep(self) -> None:
+        """Delete the files of buckets that are full."""
+        with suppress(FileNotFoundError), os.scandir(self._directory) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):
+                    if entry.stat().st_mtime + self._burst * self._interval < self._clock():
+                        Path(entry.path).unlink()
+
+    @contextmanager
+    def _bucket(self, address: str) -> Iterator[int]:
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(self._directory / _key(address), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+def _read(descriptor: int) -> float:
+    data = os.pread(descriptor, _FULL_AT.size, 0)
+    return _FULL_AT.unpack(data)[0] if len(data) == _FULL_AT.size else 0.0
+
+
+def _key(address: str) -> str:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return "unknown"
+    if parsed.version == 4:
+        return str(parsed)
+    return str(ipaddress.ip_network((parsed, 64), strict=False).network_address)

@@ -1,0 +1,347 @@
+"""Log-in and log-out: sessions, cookies, tokens, redirects, throttling, off-loading."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from flask import Flask, Response
+
+from common.hosts_table import HostsTable, Spare
+from lonnet.handlers import access, create_app, login
+from lonnet.handlers.login import local_path
+from lonnet.sessions import Sessions
+from tests.helpers.web import HERE, HOME, OTHER, Browser, NetInMemory, app_of, hidden, network
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> NetInMemory:
+    return network(tmp_path)
+
+
+@pytest.fixture
+def app(net: NetInMemory) -> Flask:
+    return app_of(net)
+
+
+@pytest.fixture
+def browser(app: Flask) -> Browser:
+    return Browser(app)
+
+
+def test_who_is_not_logged_in_is_sent_to_the_log_in_and_back(browser: Browser) -> None:
+    answer = browser.get("/?a=b%20c")
+    assert (answer.status_code, answer.location) == (302, "/adm/login?next=/?a%3Db%2520c")
+    answer = browser.log_in(page=answer.location)
+    assert (answer.status_code, answer.location) == (303, "/?a=b%20c")
+    page = browser.get(answer.location)
+    assert page.status_code == 200 and "Hello, smith" in page.text and "msul1" in page.text
+
+
+def test_a_log_in_makes_a_session_on_disk_and_a_line_in_the_activity_log(browser: Browser, net: NetInMemory) -> None:
+    browser.log_in()
+    session_id = browser.cookie("lonID")
+    assert session_id
+    session = Sessions(net.site.config).find(session_id)
+    assert session and (session.name, session.home) == ("smith:msu", HOME)
+    assert net.fake.londs[HOME].activity == ["Login%20127%2e9%2e9%2e9"]
+    assert browser.get("/adm/login").location == "/"
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "domain"),
+    [
+        ("smith", "wrong", "msu"),
+        ("smith", "", "msu"),
+        ("nobody", "secret", "msu"),
+        ("smith", "secret", "other"),
+        ("sm ith", "secret", "msu"),
+        ("../smith", "secret", "msu"),
+        ("", "secret", "msu"),
+        ("smith:x\n", "secret", "msu"),
+        ("smith", "secret", "msu:x"),
+    ],
+)
+def test_whatever_is_wrong_the_answer_is_the_same(browser: Browser, user: str, password: str, domain: str) -> None:
+    answer = browser.submit("/adm/login", {"user": user, "password": password, "domain": domain})
+    assert answer.status_code == 401 and "User name or password is wrong." in answer.text
+    assert browser.cookie("lonID") is None and "secret" not in answer.text
+
+
+def test_names_are_shown_as_text(browser: Browser) -> None:
+    answer = browser.log_in(user='"><script>alert(1)</script>')
+    assert answer.status_code == 401 and "&lt;script&gt;" in answer.text
+
+
+def test_a_password_that_nobody_can_check(browser: Browser, net: NetInMemory) -> None:
+    net.fake.answers[HOME, "auth"] = "auth_mode_error"
+    answer = browser.log_in()
+    assert answer.status_code == 401 and "Ask your administrator" in answer.text
+
+
+def test_a_home_server_that_does_not_answer(browser: Browser, net: NetInMemory) -> None:
+    net.fake.down.add(HOME)
+    answer = browser.log_in()
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert "Try again in a moment" in answer.text
+
+
+def test_an_answer_that_can_t_be_used_is_no_log_in(browser: Browser, net: NetInMemory) -> None:
+    net.fake.answers[HOME, "auth"] = "perhaps"
+    assert browser.log_in().status_code == 502
+    net.fake.answers[HOME, "auth"] = "refused"
+    assert browser.log_in().status_code == 403
+    assert browser.cookie("lonID") is None
+
+
+def test_a_log_in_does_not_fail_for_want_of_its_line_in_the_log(browser: Browser, net: NetInMemory) -> None:
+    net.fake.answers[HOME, "log"] = "error: 28 no room"
+    assert browser.log_in().status_code == 303
+
+
+# --- sessions and cookies ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("secure", "name"), [(True, "__Host-lonID"), (False, "lonID")])
+def test_the_cookie_is_kept_from_scripts_other_sites_and_other_hosts(tmp_path: Path, secure: bool, name: str) -> None:
+    browser = Browser(app_of(network(tmp_path, secure_cookies=secure)), base="https://msua1.example.org")
+    [set_cookie] = [text for text in browser.log_in().headers.getlist("Set-Cookie") if text.startswith(f"{name}=")]
+    attributes = {part.strip() for part in set_cookie.split(";")[1:]}
+    assert attributes == {"HttpOnly", "SameSite=Lax", "Path=/"} | ({"Secure"} if secure else set())
+
+
+@pytest.mark.parametrize("forged", ["", "x", "A" * 43, "../../etc/passwd", "%00", "a" * 3000])
+def test_a_forged_cookie_is_nobody_s(browser: Browser, forged: str) -> None:
+    browser.client.set_cookie("lonID", forged, domain="msua1.example.org")
+    assert browser.get("/").status_code == 302
+
+
+def test_nobody_can_prepare_a_session_for_somebody_else(app: Flask, net: NetInMemory) -> None:
+    attacker, victim = Browser(app), Browser(app)
+    attacker.log_in("jones", "another")
+    planted = attacker.cookie("lonID")
+    assert planted
+    victim.get("/adm/login")
+    victim.client.set_cookie("lonID", planted, domain="msua1.example.org")
+    form = hidden(victim.get("/adm/logout").text)
+    victim.client.delete_cookie("lonID", domain="msua1.example.org")
+    fields = hidden(victim.get("/adm/login").text)
+    victim.client.set_cookie("lonID", planted, domain="msua1.example.org")
+    victim.post("/adm/login", {**fields, "user": "smith", "password": "secret", "domain": "msu"})
+    assert victim.cookie("lonID") not in (None, planted)
+    assert Sessions(net.site.config).find(planted) is None, "what was there before the log-in has ended"
+    assert form["token"] not in victim.get("/").text
+
+
+def test_logging_out_ends_the_session_for_good(browser: Browser) -> None:
+    browser.log_in()
+    session_id = browser.cookie("lonID")
+    assert session_id
+    answer = browser.submit("/adm/logout", {})
+    assert (answer.status_code, answer.location) == (303, "/adm/login") and browser.cookie("lonID") is None
+    browser.client.set_cookie("lonID", session_id, domain="msua1.example.org")
+    assert browser.get("/").status_code == 302
+
+
+def test_ids_and_passwords_are_logged_nowhere(
+    browser: Browser, net: NetInMemory, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    browser.log_in(password="wrong-one")
+    browser.log_in()
+    session_id = browser.cookie("lonID")
+    session = Sessions(net.site.config).find(session_id or "")
+    browser.submit("/adm/logout", {})
+    assert session and session_id
+    for secret in (session_id, session.csrf, "wrong-one", "secret"):
+        assert secret not in caplog.text
+    assert "log-in of smith:msu" in caplog.text and "log-out of smith:msu" in caplog.text
+    assert "failed log-in of 'smith':'msu' from 127.9.9.9" in caplog.text
+
+
+# --- forms of other sites ---------------------------------------------------------------------------------
+
+
+def test_another_site_s_form_logs_nobody_in_or_out(browser: Browser) -> None:
+    fields = {"user": "smith", "password": "secret", "domain": "msu"}
+    for token in ({}, {"token": ""}, {"token": "x" * 43}, {"token": "é"}):
+        assert browser.post("/adm/login", {**fields, **token}).status_code == 403
+    assert browser.cookie("lonID") is None
+    browser.log_in()
+    for token in ({}, {"token": ""}, {"token": "x" * 43}, {"token": "é"}):
+        answer = browser.post("/adm/logout", token)
+        assert answer.status_code == 403 and "not from this session" in answer.text
+    assert browser.get("/").status_code == 200
+
+
+def test_a_form_of_an_ended_session_says_so(browser: Browser) -> None:
+    answer = browser.post("/adm/logout", {"token": "x"})
+    assert answer.status_code == 403 and "Your session has ended" in answer.text
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        "//evil.example",
+        "https://evil.example/",
+        "/\\evil.example",
+        "\\\\evil.example",
+        "/\t/evil.example",
+        "/%0d\r\nSet-Cookie: a=b",
+        "javascript:alert(1)",
+        "",
+        "res/x",
+        "/" + "x" * 5000,
+        "/\x00",
+        "/é",
+    ],
+)
+def test_a_log_in_leads_nowhere_else(browser: Browser, foreign: str) -> None:
+    assert local_path(foreign) == "/"
+    fields = hidden(browser.get("/adm/login").text)
+    answer = browser.post(
+        "/adm/login", {**fields, "next": foreign, "user": "smith", "password": "secret", "domain": "msu"}
+    )
+    assert answer.location == "/"
+
+
+@pytest.mark.parametrize("path", ["/", "/res/msu/smith/a.html", "/a?b=c&d=%2F%2F", "/res/[x]"])
+def test_a_log_in_leads_to_paths_of_this_host(path: str) -> None:
+    assert local_path(path) == path
+
+
+def test_a_body_that_is_no_form_is_too_large(browser: Browser) -> None:
+    assert browser.post("/adm/login", {"user": "x" * 100_000}).status_code == 413
+
+
+# --- throttling -------------------------------------------------------------------------------------------
+
+
+def test_an_address_that_guesses_must_wait_and_others_need_not(tmp_path: Path) -> None:
+    app = app_of(network(tmp_path, login_burst=3, login_interval=100.0))
+    guesser, other = Browser(app), Browser(app, "127.9.9.10")
+    for _ in range(3):
+        assert guesser.log_in(password="guess").status_code == 401
+    answer = guesser.log_in()
+    assert answer.status_code == 429 and 0 < int(answer.headers["Retry-After"]) <= 101
+    assert "Too many log-ins from your address have failed." in answer.text
+    assert other.log_in().status_code == 303
+
+
+def test_right_log_ins_cost_no_tries(tmp_path: Path) -> None:
+    browser = Browser(app_of(network(tmp_path, login_burst=2, login_interval=1000.0)))
+    for _ in range(5):
+        assert browser.log_in().status_code == 303
+        browser.submit("/adm/logout", {})
+
+
+# --- off-loading ------------------------------------------------------------------------------------------
+
+
+def with_spares(net: NetInMemory, *spares: Spare) -> NetInMemory:
+    """The same host with other ones in spare.tab, and so loaded that it wants to give log-ins away."""
+    table = HostsTable(net.site.table.hosts, spares=spares)
+    config = replace(net.site.config, user_load_lim=1)
+    Sessions(config).create("a", "msu", HOME)
+    Sessions(config).create("b", "msu", HOME)
+    made = NetInMemory(replace(net.site, config=config, table=table), net.fake)
+    for host in (HOME, OTHER):
+        made.fake.answers[host, "load"], made.fake.answers[host, "userload"] = "12.5", "50.00"
+    return made
+
+
+def test_a_full_host_sends_log_ins_to_its_spare_by_redirect(net: NetInMemory) -> None:
+    full = with_spares(net, Spare(OTHER, "primary"))
+    answer = Browser(app_of(full)).get("/adm/login?next=/res/msu/smith/a.html")
+    there = "https://msul2.example.org/adm/login?next=/res/msu/smith/a.html&offloaded=1"
+    assert (answer.status_code, answer.location) == (302, there)
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_a_redirect_is_never_followed_by_another_and_never_foreign(net: NetInMemory) -> None:
+    browser = Browser(app_of(with_spares(net, Spare(OTHER, "primary"))))
+    assert browser.get("/adm/login?offloaded=1").status_code == 200
+    answer = browser.get("/adm/login?next=https://evil.example/")
+    assert answer.location == "https://msul2.example.org/adm/login?next=/&offloaded=1"
+
+
+def test_a_full_host_whose_spares_are_dead_or_fuller_serves_itself(net: NetInMemory) -> None:
+    full = with_spares(net, Spare(OTHER, "primary"), Spare(HOME, "default"))
+    full.fake.answers[OTHER, "load"] = "con_lost"
+    full.fake.answers[HOME, "load"] = "900"
+    assert Browser(app_of(full)).get("/adm/login").status_code == 200
+
+
+# --- guards -----------------------------------------------------------------------------------------------
+
+
+def guarded(net: NetInMemory) -> Flask:
+    app = app_of(net)
+    app.add_url_rule(
+        "/member", view_func=access.members_only(lambda: Response("member", mimetype="text/plain")), endpoint="member"
+    )
+    app.add_url_rule(
+        "/administrator",
+        view_func=access.administrators_only(lambda: Response("administrator", mimetype="text/plain")),
+        endpoint="administrator",
+    )
+    return app
+
+
+def test_members_are_known_by_their_address(net: NetInMemory) -> None:
+    app = guarded(net)
+    assert Browser(app).get("/member").status_code == 403
+    assert Browser(app, net.site.table[OTHER].ip).get("/member").text == "member"
+
+
+def test_administrators_are_known_by_their_names(tmp_path: Path) -> None:
+    app = guarded(network(tmp_path, administrators="jones:msu, root:other"))
+    smith, jones = Browser(app), Browser(app)
+    assert jones.get("/administrator").status_code == 302
+    smith.log_in()
+    jones.log_in("jones", "another")
+    assert (smith.get("/administrator").status_code, jones.get("/administrator").text) == (403, "administrator")
+
+
+def test_a_page_that_is_not_there(browser: Browser) -> None:
+    answer = browser.get("/none")
+    assert answer.status_code == 404 and "There is nothing at this address." in answer.text
+
+
+def test_a_bug_shows_nothing_of_the_inside(net: NetInMemory, caplog: pytest.LogCaptureFixture) -> None:
+    app = app_of(net)
+
+    def broken() -> str:
+        raise RuntimeError("a detail of the inside")
+
+    app.add_url_rule("/broken", view_func=broken)
+    answer = Browser(app).get("/broken")
+    assert answer.status_code == 500 and "detail" not in answer.text and "detail" in caplog.text
+
+
+def test_the_style_sheet(browser: Browser) -> None:
+    page = browser.get("/adm/login").text
+    [address] = re.findall('rel="stylesheet" href="([^"]+)"', page)
+    with browser.get(address) as sheet:
+        assert (sheet.status_code, sheet.mimetype) == (200, "text/css")
+
+
+def test_an_application_is_made_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "hosts.tab").write_text("msua1:msu:access:msua1.example.org:127.0.0.1\n")
+    conf = tmp_path / "loncapa.conf"
+    conf.write_text(
+        f"PerlSetVar lonHostID {HERE}\nPerlSetVar lonTabDir {tmp_path}\nPerlSetVar lonIDsDir {tmp_path}/ids\n"
+    )
+    assert Browser(create_app(conf)).get("/adm/login").status_code == 200
+
+
+def test_old_sessions_are_swept_now_and_then(
+    browser: Browser, net: NetInMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Sessions(net.site.config, lambda: 1000.0).create("smith", "msu", HOME)
+    monkeypatch.setattr(login, "_next_sweep", 0.0)
+    browser.log_in()
+    assert len(list(net.site.config.ids_dir.glob("*.session"))) == 1

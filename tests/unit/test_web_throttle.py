@@ -1,0 +1,81 @@
+"""Tries for each address, shared by all who look."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from lonnet.handlers.throttle import Throttle
+from tests.conftest import FakeClock
+
+A, B = "127.0.0.1", "127.0.0.2"
+
+
+@pytest.fixture
+def throttle(tmp_path: Path, clock: FakeClock) -> Throttle:
+    return Throttle(tmp_path / "throttle", 3, 10.0, clock)
+
+
+def test_a_bucket_has_its_tries_and_gets_them_back_one_by_one(throttle: Throttle, clock: FakeClock) -> None:
+    assert [throttle.take(A) for _ in range(4)] == [0.0, 0.0, 0.0, 10.0]
+    clock.advance(9)
+    assert throttle.take(A) == 1.0
+    clock.advance(1)
+    assert [throttle.take(A) for _ in range(2)] == [0.0, 10.0]
+    clock.advance(1000)
+    assert [throttle.take(A) for _ in range(4)] == [0.0, 0.0, 0.0, 10.0]
+
+
+def test_each_address_has_its_own(throttle: Throttle) -> None:
+    assert [throttle.take(A) for _ in range(4)][-1] == 10.0
+    assert throttle.take(B) == 0.0
+
+
+def test_what_is_given_back_can_be_taken_again(throttle: Throttle) -> None:
+    for _ in range(20):
+        assert throttle.take(A) == 0.0
+        throttle.give_back(A)
+
+
+def test_all_processes_share_the_buckets(throttle: Throttle, tmp_path: Path, clock: FakeClock) -> None:
+    others = [Throttle(tmp_path / "throttle", 3, 10.0, clock) for _ in range(8)]
+    waits: list[float] = []
+    together = [threading.Thread(target=lambda t=other: waits.append(t.take(A))) for other in others]
+    for thread in together:
+        thread.start()
+    for thread in together:
+        thread.join()
+    assert sorted(waits) == [0.0] * 3 + [10.0] * 5
+
+
+def test_a_network_of_ipv6_is_one_address(throttle: Throttle) -> None:
+    assert [throttle.take(f"2001:db8:1:1::{n}") for n in range(1, 5)][-1] == 10.0
+    assert throttle.take("2001:db8:1:2::1") == 0.0
+
+
+@pytest.mark.parametrize("odd", ["", "../../x", "unix:", "a" * 5000, "\0"])
+def test_what_is_no_address_shares_a_bucket(throttle: Throttle, tmp_path: Path, odd: str) -> None:
+    assert throttle.take(odd) == 0.0
+    assert os.listdir(tmp_path / "throttle") == ["unknown"]
+
+
+def test_no_interval_is_no_limit(tmp_path: Path) -> None:
+    throttle = Throttle(tmp_path / "throttle", 1, 0.0)
+    assert [throttle.take(A) for _ in range(50)] == [0.0] * 50
+    throttle.give_back(A)
+    assert not (tmp_path / "throttle").exists()
+
+
+def test_full_buckets_need_no_file(throttle: Throttle, tmp_path: Path, clock: FakeClock) -> None:
+    throttle.sweep()
+    throttle.take(A)
+    os.utime(tmp_path / "throttle" / A, (clock(), clock()))
+    clock.advance(30)
+    throttle.sweep()
+    assert os.listdir(tmp_path / "throttle") == [A]
+    clock.advance(1)
+    throttle.sweep()
+    assert os.listdir(tmp_path / "throttle") == []
