@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 from common.config import config_path
 from common.errors import ConfigError
-from loncontrol import links, listings, service
+from loncontrol import install, links, listings, service, setup
 from loncontrol.control import COMMANDS, GROUPS, NOT_CONFIGURED, complain
 
-FAMILIES = (links, listings, service)  # importing them makes their commands known
+FAMILIES = (links, listings, service, install, setup)  # importing them makes their commands known
 
 
 def main(argv: Sequence[str] | None = None) -> int:
