@@ -1,8 +1,8 @@
 """The perm log (lonnet.perm.log): what became of critical messages that could not be delivered at once.
 
-One event is one line, ``UNIXTIME:D|S|F:HOST:COMMAND:LOCALTIME``: delayed, sent later, could not be stored. Control
-characters and bytes outside ASCII are written as %xx. Of a command that travels encrypted, or that carries a
-password, only the command word is written.
+One event is one line, ``UNIXTIME:D|S|F|R:HOST:COMMAND:LOCALTIME``: delayed, sent later, could not be stored, removed
+from the FIFO by an administrator. Control characters and bytes outside ASCII are written as %xx. Of a command that
+travels encrypted, or that carries a password, only the command word is written.
 
 Promises: each line is one write to a descriptor opened for appending, so that the lines of many processes never
 mix; the file is opened for each call, so that rotation needs no signal. Raises nothing: a log that can't be written
@@ -37,6 +37,7 @@ class Event(Enum):
     DELAYED = "D"
     SENT = "S"
     FAILED = "F"
+    REMOVED = "R"
 
 
 def perm_log_line(event: Event, host: str, command: bytes, when: float) -> bytes:
@@ -50,15 +51,19 @@ def perm_log_line(event: Event, host: str, command: bytes, when: float) -> bytes
         stamp,
         event.value.encode("ascii"),
         _plain(host.encode("utf-8", "surrogateescape")),
-        _plain(_loggable(command)),
+        loggable(command),
         local.encode("ascii"),
     )
 
 
-def _loggable(command: bytes) -> bytes:
+def loggable(command: bytes) -> bytes:
+    """What of a command may be written and shown: printable ASCII, of an encrypted one the word alone.
+
+    :param command: as :func:`perm_log_line` takes it.
+    """
     encrypted = command.startswith(ENCRYPT)
     word = command.removeprefix(ENCRYPT).partition(b":")[0]
-    return word if encrypted or word in PASSWORD_WORDS else command
+    return _plain(word if encrypted or word in PASSWORD_WORDS else command)
 
 
 def _plain(text: bytes) -> bytes:

@@ -11,11 +11,11 @@ import os
 from collections.abc import Sequence
 
 from common.config import config_path
-from common.errors import ConfigError
-from loncontrol import install, links, listings, service, setup
+from common.errors import ConfigError, SpoolError
+from loncontrol import install, links, listings, queue, service, setup
 from loncontrol.control import COMMANDS, GROUPS, NOT_CONFIGURED, complain
 
-FAMILIES = (links, listings, service, install, setup)  # importing them makes their commands known
+FAMILIES = (links, listings, queue, service, install, setup)  # importing them makes their commands known
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,6 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return COMMANDS[options.command].run(config_path(options.conf, os.environ), options)
     except ConfigError as error:
         return complain(str(error), NOT_CONFIGURED)
+    except SpoolError as error:
+        return complain(str(error))
 
 
 def parser() -> argparse.ArgumentParser:
