@@ -4,8 +4,8 @@
 exits 0 only when the pid file is locked and filled and lond's socket is bound; otherwise with the reason on standard
 error and 69 (already running, or no address to be had), 78 (configuration) or 70 (a bug).
 
-python-daemon's context is used for what it does well: detaching, closing inherited descriptors, directory, umask, no
-core files (there are keys in memory). Everything the daemon owns is opened after it. Signals and the pid file are ours.
+python-daemon's context is used for what it does well: detaching, closing inherited descriptors, directory, umask.
+Everything the daemon owns is opened after it. Signals and the pid file are ours.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from typing import NoReturn, Protocol
 from daemon import DaemonContext
 
 from common.config import config_path
+from common.core_files import forbid_core_files
 from common.errors import ConfigError
 from common.fork import EXIT_BUG, fork
 from common.loop import OUR_SIGNALS
@@ -99,13 +100,14 @@ class Daemon:
             detach_process=False,
             working_directory="/",
             umask=UMASK,
-            prevent_core=True,
+            prevent_core=False,  # ours is stricter
             pidfile=None,
             signal_map={},
             stdin=None,
             stdout=sys.stdout,
             stderr=sys.stderr,
         ):
+            forbid_core_files()
             open_log(self.site, self.name, echo=True)
             code, message = self._serve(notifier, lambda: None)
         if message:
@@ -136,12 +138,13 @@ class Daemon:
             detach_process=True,
             working_directory="/",
             umask=UMASK,
-            prevent_core=True,
+            prevent_core=False,  # ours is stricter
             pidfile=None,
             signal_map={},
             files_preserve=[result],
         )
         context.open()
+        forbid_core_files()
         open_log(self.site, self.name, echo=False)
 
         told = False

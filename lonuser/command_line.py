@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from common.config import config_path
+from common.core_files import forbid_core_files
 from common.errors import ConfigError
 from common.site import Site, load_site
 from lond.authentication.accounts import AccountError
@@ -50,6 +51,7 @@ def main(argv: Sequence[str] | None = None, terminal: Terminal | None = None, as
     :param ask_host: see :class:`lonuser.session.Session`; None: through this machine's lonc.
     :returns: the exit code.
     """
+    forbid_core_files()
     options = _parser().parse_args(argv)
     terminal = terminal or Terminal()
     try:

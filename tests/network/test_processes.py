@@ -137,7 +137,7 @@ def test_no_core_files_and_no_open_modes(pair: Federation) -> None:
     @none_ends_meanwhile()
     def limits() -> None:
         for pid in here.lonc.session() + here.lond.session():
-            assert re.search(r"Max core file size +0 +0 ", Path(f"/proc/{pid}/limits").read_text())
+            assert re.search(r"Max core file size +1 +1 ", Path(f"/proc/{pid}/limits").read_text())
             assert status_of(pid)["Umask"] == "0027"
 
     eventually(limits)
