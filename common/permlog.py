@@ -56,14 +56,21 @@ def perm_log_line(event: Event, host: str, command: bytes, when: float) -> bytes
     )
 
 
+def carries_password(command: bytes) -> bool:
+    """Whether a request line, with or without ``encrypt:``, brings a password: it has no business on a disk."""
+    return _word(command) in PASSWORD_WORDS
+
+
 def loggable(command: bytes) -> bytes:
     """What of a command may be written and shown: printable ASCII, of an encrypted one the word alone.
 
     :param command: as :func:`perm_log_line` takes it.
     """
-    encrypted = command.startswith(ENCRYPT)
-    word = command.removeprefix(ENCRYPT).partition(b":")[0]
-    return _plain(word if encrypted or word in PASSWORD_WORDS else command)
+    return _plain(_word(command) if command.startswith(ENCRYPT) or carries_password(command) else command)
+
+
+def _word(command: bytes) -> bytes:
+    return command.removeprefix(ENCRYPT).partition(b":")[0]
 
 
 def _plain(text: bytes) -> bytes:

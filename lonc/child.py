@@ -22,7 +22,7 @@ from common.counters import Tally
 from common.errors import SpoolError
 from common.loop import Loop
 from common.pauses import Pause
-from common.permlog import ENCRYPT, PermLog, perm_log_path
+from common.permlog import ENCRYPT, PermLog, carries_password, perm_log_path
 from common.population import Birth
 from common.protocol import unsendable
 from common.scoreboard import Slot
@@ -41,6 +41,7 @@ TICK = 1.0  # seconds between looks at time limits, liveness and the FIFO
 LEASE_TICK = 0.02  # seconds between tries to take the lease of a child that drains
 CRITICAL = b"critical:"
 BAD_ID = b"error: a critical message begins with critical:ID: where ID has 32 hex digits"
+REFUSED = b"refused"  # a password must not be stored
 _ID = re.compile(rb"[0-9A-Fa-f]{32}")
 
 
@@ -187,6 +188,8 @@ class Child:
         encrypt = command.startswith(ENCRYPT)
         if not _ID.fullmatch(id) or not command:
             request.answered(BAD_ID)
+        elif carries_password(command):
+            request.answered(REFUSED)
         elif instead := unsendable(command.removeprefix(ENCRYPT), encrypt, self.config.max_request):
             request.answered(instead)
         else:

@@ -32,6 +32,7 @@ from time import monotonic, time_ns
 from common.config import config_path
 from common.delayed import Message
 from common.errors import PeerUnavailable
+from common.permlog import carries_password
 from common.site import Site, load_site
 from lonnet.connection import Connection, NotExecuted, Unusable, seconds_left, socket_path
 from lonnet.connections import Connections
@@ -115,12 +116,14 @@ class Lonnet:
         :param command: as for :meth:`reply`.
         :param timeout: seconds; None: lonCriticalTimeout, and a little more for lonc's own answer.
         :returns: the reply; ``con_delayed``: it is on disk; ``con_failed``: it is nowhere; ``no_such_host``.
-        :raises ValueError: as :meth:`reply`; nothing was sent or stored.
+        :raises ValueError: as :meth:`reply`, or the command carries a password; nothing was sent or stored.
 
         Source: design, section 4.
         """
         if command.startswith(_CRITICAL):
             raise ValueError("command begins with critical: already; pass what comes behind its id")
+        if carries_password(_encoded(command)):
+            raise ValueError("a command with a password must not be stored; send it with reply()")
         message_id = new_message_id()
         line = self._request_line(command, f"{_CRITICAL}{message_id}:")
         limit = limit_of(timeout, self._watch.site.config.critical_timeout)

@@ -546,6 +546,16 @@ def test_malformed_critical_messages(pair: Federation, call: Call) -> None:
         assert ask(caller, b"critical:" + b"a" * 32 + b":ping") == [b"msul1"]
 
 
+@pytest.mark.parametrize("word", [b"auth", b"passwd", b"makeuser", b"changeuserauth"])
+def test_a_password_is_not_stored(pair: Federation, call: Call, word: bytes) -> None:
+    with link_untouched(pair):
+        for number, prefix in enumerate((b"", b"encrypt:")):
+            line = b"critical:%032x:%s%s:hub:smith:s3cret:n3w" % (number, prefix, word)
+            assert ask(call(), line) == [b"refused"]
+    delayed = pair.hosts[NEIGHBOUR].directory / "delayed"
+    assert not any(b"s3cret" in path.read_bytes() for path in delayed.glob("*"))
+
+
 FOR_LONC_ALONE = {  # lines that are part of the dialogue between lonc and lond, not requests
     "exit": b"exit",
     "quit": b"quit",

@@ -534,10 +534,18 @@ def test_critical_that_can_not_be_stored(site: Site, tmp_path: Path, caplog: pyt
     (tmp_path / "file").touch()
     broken = replace(site, config=replace(site.config, delayed_dir=tmp_path / "file"))
     with caplog.at_level(logging.ERROR):
-        assert Lonnet(broken).critical("encrypt:passwd:msu:smith:old:new", "msul2") == "con_failed"
-    assert re.fullmatch(r"\d+:F:msul2:passwd:[A-Z].*", perm_log(site)[0])
+        assert Lonnet(broken).critical("encrypt:rolesput:msu:adam:msu:smith:a=b", "msul2") == "con_failed"
+    assert re.fullmatch(r"\d+:F:msul2:rolesput:[A-Z].*", perm_log(site)[0])
     assert "could not be stored" in caplog.text
     assert "smith" not in caplog.text
+
+
+@pytest.mark.parametrize("word", ["auth", "passwd", "makeuser", "changeuserauth"])
+def test_a_password_is_not_stored(site: Site, word: str) -> None:
+    for prefix in ("", "encrypt:"):
+        with pytest.raises(ValueError, match="password must not be stored"):
+            Lonnet(site).critical(f"{prefix}{word}:msu:smith:secret", "msul2")
+    assert not site.config.delayed_dir.exists()
 
 
 def test_critical_is_retried_before_it_is_stored(site: Site, socket_file: Path) -> None:
