@@ -29,7 +29,6 @@ from common.pidfile import PidFile, signal_daemon
 from common.population import Birth, Member
 from common.site import Site, bind_address
 from lond.authentication.hash_pool import HashPool
-from lond.authentication.hash_worker import UNAVAILABLE
 from lond.child import HAND_OVER, RETIRE, Child
 from lond.link import Packed
 from lond.refusals import Refusals, kind_of
@@ -118,14 +117,14 @@ class LondParent(Parent):
             return True
         if word == b"refused":
             self._on_refused(text)
-        elif word == UNAVAILABLE:
-            self._hashers.on_unavailable(text)
         elif word == b"idle":
             member.note = ""
         elif word == b"greeting":
             member.note = f"greeting {text}"
         elif word == b"serving":
             self._on_serving(member, text)
+        else:
+            self._hashers.on_message(member, word, text)
         return False
 
     def _on_serving(self, member: Member, host: str) -> None:

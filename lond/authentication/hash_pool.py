@@ -9,17 +9,21 @@ The pool is made before the first child is forked; children get at it by :meth:`
 Promises: the sockets are there before lond says that it is ready, mode 0600, and as long as it lives. A kind of which
 a worker ends unexpectedly gets another one, after a pause if it had hardly begun.
 
-Logs: once for each reason why a type of account can't be checked on this machine. Raises OSError when it is made.
+Logs: once for each reason why a type of account can't be checked on this machine; who does not answer. Raises OSError
+when it is made.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
+import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from common.config import Config
@@ -28,7 +32,9 @@ from common.population import Birth, Member, Population
 from common.site import Site
 from lond.authentication import hash_worker, hashing
 from lond.authentication.hash_client import HashClient
+from lond.authentication.hash_worker import ASKING, UNAVAILABLE
 from lond.authentication.log_ins import LogIns
+from lond.authentication.silence import PAUSE, Silences
 from lond.authentication.throttle import Limits
 from lond.authentication.throttle_table import ThrottleTable
 
@@ -61,6 +67,8 @@ class HashPool:
 
     def __init__(self, site: Site, release: Callable[[], None]) -> None:
         self.table = ThrottleTable.create()
+        self._silences = Silences(self.table, time.monotonic)
+        self._asked: dict[int, str] = {}  # generation of a worker -> whom it asks
         self._release = release
         self._reasons: set[str] = set()
         self._kinds: dict[str, _Kind] = {}
@@ -98,8 +106,8 @@ class HashPool:
         def live(birth: Birth) -> int:
             self._release()
             self.close_listeners(except_of=key)
-            worker = hash_worker.Worker(key, kind.listener, birth, timeout, lambda job: hashing.perform(job, hostname))
-            return worker.live()
+            perform = partial(hashing.perform, hostname=hostname)
+            return hash_worker.Worker(key, kind.listener, birth, timeout, perform, self._silences).live()
 
         population.start(key, live)
 
@@ -108,13 +116,23 @@ class HashPool:
         kind = self._kinds.get(member.key)
         if kind is None:
             return False
+        asked = self._asked.pop(member.generation, None)
+        if asked and code == -signal.SIGALRM and self._silences.silent(asked):
+            log.error("%s does not answer; until it does it is asked every %.0f s only", asked, PAUSE)
         if code and loop.clock() - member.started < EARLY_END:
             kind.not_before = loop.clock() + CRASH_PAUSE
             loop.call_later(CRASH_PAUSE, lambda: None)  # a turn, in which the parent compares again
         return True
 
-    def on_unavailable(self, reason: str) -> None:
-        """A worker says that a type of account can't be checked on this machine; logged once."""
+    def on_message(self, member: Member, word: bytes, text: str) -> None:
+        """What a worker says; of other children's words nothing is taken."""
+        if word == ASKING:
+            self._asked[member.generation] = text
+        elif word == UNAVAILABLE:
+            self._on_unavailable(text)
+
+    def _on_unavailable(self, reason: str) -> None:
+        """A type of account can't be checked on this machine; logged once."""
         if reason not in self._reasons and len(self._reasons) < MAX_REASONS:
             self._reasons.add(reason)
             log.warning("log-ins get auth_mode_error: %s", reason)

@@ -25,12 +25,15 @@ from common.population import Birth
 from common.scoreboard import Slot
 from common.title import set_title
 from lond.authentication.hashing import MAX_LINE_BYTES, Job, Outcome, Verdict
+from lond.authentication.silence import Silences
 
 log = logging.getLogger(__name__)
 
 TICK = 1.0  # seconds between updates of the scoreboard
 PATIENCE = 5.0  # seconds for a client's line to come, and for its answer to be taken
-UNAVAILABLE = b"unavailable"  # the first word of what the parent is told
+UNAVAILABLE, ASKING = b"unavailable", b"asking"  # the first words of what the parent is told
+
+SILENT = "it did not answer lately"
 
 Perform = Callable[[Job], Outcome]
 
@@ -42,12 +45,16 @@ class Worker:
     :param listener: the socket of the workers of its kind.
     :param timeout: seconds that one job may take.
     :param perform: does the work.
+    :param silences: who does not answer.
     """
 
-    def __init__(self, name: str, listener: socket.socket, birth: Birth, timeout: float, perform: Perform) -> None:
+    def __init__(
+        self, name: str, listener: socket.socket, birth: Birth, timeout: float, perform: Perform, silences: Silences
+    ) -> None:
         self.loop = Loop()
         self._name, self._listener, self._birth = name, listener, birth
-        self._timeout, self._perform = timeout, perform
+        self._timeout, self._perform, self._silences = timeout, perform, silences
+        self._asked = ""  # whom the parent believes that we ask
         self._slot = Slot(os.getpid(), birth.generation, name, time.time(), started=time.time())
 
     def live(self) -> int:
@@ -92,10 +99,23 @@ class Worker:
             return
         self._slot.requests += 1
         self._publish()
-        outcome = self._performed(job)
+        outcome = self._asked_for(job) if job.asks else self._performed(job)
         self._note(job, outcome)
         channel.sendall(outcome.encode())
         self._slot.replies += 1
+
+    def _asked_for(self, job: Job) -> Outcome:
+        """The outcome of a job that needs another's answer; told to the parent, which sees it if we die of waiting."""
+        assert job.account is not None
+        who = f"{job.account.type}:{job.account.info}"
+        if not self._silences.may_ask(who):
+            return Outcome(Verdict.FAILED, reason=SILENT)
+        if who != self._asked:
+            self._asked = who
+            self._birth.lifeline.tell(b"%b %b" % (ASKING, who.encode("utf-8", "surrogateescape")))
+        outcome = self._performed(job)
+        self._silences.answered(who)
+        return outcome
 
     def _performed(self, job: Job) -> Outcome:
         signal.setitimer(signal.ITIMER_REAL, self._timeout)
@@ -111,7 +131,7 @@ class Worker:
 
     def _note(self, job: Job, outcome: Outcome) -> None:
         kind = job.account.type if job.account else ""
-        if outcome.verdict is Verdict.FAILED:
+        if outcome.verdict is Verdict.FAILED and outcome.reason != SILENT:
             log.warning("%s: a password could not be checked: %s", kind, outcome.reason)
         elif outcome.verdict is Verdict.UNAVAILABLE:
             self._birth.lifeline.tell(b"%b %b: %b" % (UNAVAILABLE, kind.encode(), outcome.reason.encode()))

@@ -8,6 +8,7 @@ import signal
 import socket
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -173,7 +174,7 @@ class World:
             self.loop,
             Scoreboard.create(site.config.sock_dir / "board", 16),
             PATIENCE,
-            lambda _member, message, _descriptors: self.told.append(message),
+            self._on_message,
             self._on_end,
             lambda: None,
         )
@@ -188,6 +189,11 @@ class World:
     def _balance(self) -> None:
         if not self._stopping:
             self.pool.balance(self.population, self.site, self.loop.clock(), self.outdated)
+
+    def _on_message(self, member: Member, message: bytes, _descriptors: list[int]) -> None:
+        self.told.append(message)
+        word, _, text = message.partition(b" ")
+        self.pool.on_message(member, word, text.decode())
 
     def _on_end(self, member: Member, code: int) -> None:
         self.ended.append((member.key, code))
@@ -330,6 +336,41 @@ class TestWorkers:
             verdicts = with_workers(tmp_path, scenario, hash_workers=1, hash_timeout=0.3)
         assert verdicts == (Verdict.BUSY, [(HASHER, -signal.SIGALRM)], Verdict.RIGHT)
 
+    def test_who_does_not_answer_holds_up_few_workers(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        dead, alive = (Account("krb5", realm) for realm in ("DEAD.EXAMPLE", "ALIVE.EXAMPLE"))
+        with Barrier() as never:
+
+            def hang(job: Job, hostname: str) -> Outcome:
+                if job.account == dead:
+                    os.read(never.read_end, 1)
+                return Outcome(Verdict.RIGHT)
+
+            monkeypatch.setattr(hashing, "perform", hang)
+            monkeypatch.setattr(hash_pool, "CRASH_PAUSE", 0.05)
+
+            def ask(world: World, who: Account) -> Outcome:
+                return world.ask(Job(b"msu", b"smith", who, b"x"), ASKER)
+
+            def scenario(world: World) -> tuple[list[str], int]:
+                logging.getLogger("lond").addHandler(handler)
+                for silences in (1, 2):
+                    while ask(world, alive).verdict is not Verdict.RIGHT:  # until a fresh worker is at work
+                        pass
+                    world.submit(Job(b"msu", b"smith", dead, b"x"), ASKER)
+                    world.until(lambda n=silences: len(world.ended) == n)  # type: ignore[misc]
+                while ask(world, alive).verdict is not Verdict.RIGHT:
+                    pass
+                told = [ask(world, who) for who in (dead, alive, dead)]
+                return [f"{outcome.verdict.value} {outcome.reason}" for outcome in told], len(world.ended)
+
+            # A client that waits longer would try a second worker with each job.
+            monkeypatch.setattr(hash_client, "TRIES", 1)
+            with closing(logging.FileHandler(tmp_path / "log")) as handler:
+                told, ended = with_workers(tmp_path, scenario, ask_workers=1, hash_timeout=1.0)
+        silent = "failed it did not answer lately"
+        assert (told, ended) == ([silent, "right ", silent], 2)
+        assert "krb5:DEAD.EXAMPLE does not answer; until it does" in (tmp_path / "log").read_text()
+
     def test_a_bug_is_an_outcome_and_its_text_stays_secret(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -449,7 +490,7 @@ class TestPool:
     def test_a_reason_is_logged_once(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         pool = HashPool(site(tmp_path), lambda: None)
         for reason in ("krb5: no key", "unix: no library", "krb5: no key"):
-            pool.on_unavailable(reason)
+            pool._on_unavailable(reason)
         pool.close()
         assert [record.getMessage() for record in caplog.records] == [
             "log-ins get auth_mode_error: krb5: no key",
