@@ -126,6 +126,14 @@ SETTINGS: tuple[Setting, ...] = (
             "active sessions that count as 100 %; 0: user load is off"),
     Setting("lonExpire", "expire", _seconds(0, 315360000), "86400",
             "seconds after its last access that a copy counts as unused"),
+    Setting("lonTransferWait", "transfer_wait", _seconds(0, 600), "10",
+            "seconds a request for a resource waits for a transfer that another process has begun"),
+    Setting("lonTransferTimeout", "transfer_timeout", _seconds(0.1, 86400), "600",
+            "seconds the transfer of one resource may take in all"),
+    Setting("lonHttpTimeout", "http_timeout", _seconds(0.1, 600), "10",
+            "seconds to connect to a peer's web server, and between two parts of its reply"),
+    Setting("lonMaxResource", "max_resource", Count(1, 1099511627776), "536870912",
+            "bytes of a resource or an uploaded file"),
     Setting("lonRequestTimeout", "request_timeout", _seconds(0.01, 3600), "60",
             "seconds a caller waits for the reply to a request before it gets con_lost"),
     Setting("lonCriticalTimeout", "critical_timeout", _seconds(0.01, 3600), "20",
@@ -214,6 +222,12 @@ SETTINGS: tuple[Setting, ...] = (
             "bytes of a file that an author uploads"),
     Setting("lonAdministrators", "administrators", _USERS, "",
             "who may see this host's administrative pages; empty: nobody"),
+    Setting("londUpdateWorkers", "update_workers", Count(1, 64), "2",
+            "processes that fetch new versions of resources, and uploaded files"),
+    Setting("londUpdateAge", "update_age", _seconds(1, 31536000), "604800",
+            "seconds that the fetching of a new version is tried again before the outdated copy is deleted"),
+    Setting("londFetchTimeout", "fetch_timeout", _seconds(0.1, 600), "20",
+            "seconds that fetchuserfile may take; the replies behind it on the link wait for it"),
     Setting("lonLogLevel", "log_level", _LEVEL, "info",
             "least severe level that is logged"),
 )
@@ -254,6 +268,10 @@ class Config:
     load_lim: float = _DEFAULT["load_lim"]  # load average
     user_load_lim: int = _DEFAULT["user_load_lim"]  # sessions, 0: off
     expire: float = _DEFAULT["expire"]  # s
+    transfer_wait: float = _DEFAULT["transfer_wait"]  # s
+    transfer_timeout: float = _DEFAULT["transfer_timeout"]  # s
+    http_timeout: float = _DEFAULT["http_timeout"]  # s
+    max_resource: int = _DEFAULT["max_resource"]  # bytes
     # Callers and links
     request_timeout: float = _DEFAULT["request_timeout"]  # s
     critical_timeout: float = _DEFAULT["critical_timeout"]  # s
@@ -305,6 +323,10 @@ class Config:
     construction_dir: Path = _DEFAULT["construction_dir"]
     max_upload: int = _DEFAULT["max_upload"]  # bytes
     administrators: str = _DEFAULT["administrators"]  # USER:DOMAIN, ...
+    # Updates and uploaded files
+    update_workers: int = _DEFAULT["update_workers"]  # processes
+    update_age: float = _DEFAULT["update_age"]  # s
+    fetch_timeout: float = _DEFAULT["fetch_timeout"]  # s
     sources: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(_BY_NAME, 0), compare=False)
 
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,13 +27,13 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from common.errors import SpoolError
+from common.wal import open_wal
 
 log = logging.getLogger(__name__)
 
 WAITING, DONE, FAILED, HELD = "waiting", "done", "failed", "held"
 
 BUSY_SECONDS = 10.0  # how long a writer waits for another writer's commit
-WAL_PAUSE = 0.002  # seconds between two tries to make a new file a WAL file
 CHECK_BYTES = 67108864  # a file up to this size is looked through for damage when its sender opens it
 INSERT_AT_ONCE = 256  # messages that one statement takes at most; a power of two
 PURGE_ROWS = 2000  # at most so many rows are deleted in one transaction, to keep it short
@@ -114,46 +113,25 @@ class Fifo:
         self._now = now
         self._patience = patience
         try:
-            self._db = self._open(directory)
+            self._db = self._open()
             if set_aside:
                 self._check()
         except SpoolError as error:
             if not (set_aside and is_damaged(error)):
                 raise
             self._set_aside(error)
-            self._db = self._open(directory)
+            self._db = self._open()
         self._synced = True
 
-    def _open(self, directory: Path) -> sqlite3.Connection:
+    def _open(self) -> sqlite3.Connection:
         with _spool_errors(self.path):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fresh = not self.path.exists()
-            if fresh:
-                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-            db = sqlite3.connect(self.path, timeout=self._patience, isolation_level=None)
+            db = open_wal(self.path, self._patience)
             try:
-                self._enter_wal_mode(db)
-                db.execute("PRAGMA synchronous = FULL")
                 _create_schema(db)
             except BaseException:
                 db.close()
                 raise
-            if fresh:
-                _sync_directory(directory)
             return db
-
-    def _enter_wal_mode(self, db: sqlite3.Connection) -> None:
-        # SQLite's own patience does not cover this statement: of two processes that open a new file at once, one
-        # would hear "locked".
-        end = time.monotonic() + self._patience
-        while True:
-            try:
-                db.execute("PRAGMA journal_mode = WAL")
-                return
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or time.monotonic() >= end:
-                    raise
-            time.sleep(WAL_PAUSE)
 
     def _check(self) -> None:
         if self.path.stat().st_size > CHECK_BYTES:
@@ -399,14 +377,6 @@ def is_damaged(error: SpoolError) -> bool:
     """Whether the file itself is at fault, and not its environment (locked, full, no permission)."""
     cause = error.__cause__
     return isinstance(cause, sqlite3.DatabaseError) and not isinstance(cause, sqlite3.OperationalError)
-
-
-def _sync_directory(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 @contextmanager

@@ -31,6 +31,8 @@ DOMAIN_ALLOWED = "a domain (at most 64 of A-Z a-z 0-9 _ . @ -, a letter, digit o
 _HOSTNAME = re.compile(r"(?=.{1,253}\Z)(?:(?!-)[A-Za-z0-9-]{1,63}(?<!-)(?:\.(?!\Z)|\Z))+")
 _HOSTNAME_ALLOWED = "a host name (labels of letters, digits and inner hyphens, joined by dots)"
 
+_HTTP_PORTS: Mapping[str, int] = {"http": 80, "https": 443}
+
 ROLES = ("library", "access")
 SPARE_KINDS = ("primary", "default")
 CLASSIC_SERIAL = "classic-serial"
@@ -46,7 +48,8 @@ class Host:
     """One line of hosts.tab.
 
     :param ip: canonical address, "" while it waits for :func:`resolve_hosts`.
-    :param extra: the fields behind the address, kept and ignored.
+    :param extra: the fields behind the address; ``http=PORT`` or ``https=PORT`` says where its web server is,
+        others are kept and ignored.
     :param line: 1-based line in hosts.tab, for messages; no part of the host's identity.
     """
 
@@ -57,6 +60,16 @@ class Host:
     ip: str
     extra: tuple[str, ...] = ()
     line: int = field(default=0, compare=False)
+
+    @property
+    def http_base(self) -> str:
+        """Where its web server is found: ``SCHEME://HOSTNAME[:PORT]``."""
+        for entry in self.extra:
+            scheme, equals, port = entry.partition("=")
+            if equals and scheme in _HTTP_PORTS:
+                standard = int(port) == _HTTP_PORTS[scheme]
+                return f"{scheme}://{self.hostname}" + ("" if standard else f":{port}")
+        return f"http://{self.hostname}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +263,10 @@ def _parse_host(content: str, file: str, line: int) -> Host:
     except ValueError:
         reason = f"{shown(ip)} is not the IPv4 address or [IPv6 address] of one host"
         raise ConfigError(file, line, "IP", reason) from None
+    for entry in extra:
+        scheme, equals, port = entry.partition("=")
+        if equals and scheme in _HTTP_PORTS and not (re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536):
+            raise ConfigError(file, line, "FURTHER", f"{shown(entry)}: a port is a number from 1 to 65535")
     return Host(host_id, domain, role, hostname, ip, extra, line)
 
 

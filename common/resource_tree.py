@@ -23,7 +23,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +32,7 @@ from typing import BinaryIO, NamedTuple
 from common.config import Config
 from common.errors import LonError
 from common.metadata import MAX_BYTES, Metadata, parse_metadata
-from common.resource_path import COPY, META, ResourcePath
+from common.resource_path import COPY, IN_TRANSFER, META, ResourcePath
 
 LOCK_SECONDS = 10.0  # that a directory's lock is waited for; it is held for some file operations only
 LOCK_PAUSE = 0.005  # seconds between two tries
@@ -71,11 +71,17 @@ def directory(root: Path, path: ResourcePath, create: bool = False) -> Iterator[
     :param create: make what is missing of it, and of the tree.
     :raises OSError: one of the directories is missing, or is none (a symbolic link, say).
     """
+    with _walk(root, path.directories, create) as at:
+        yield at
+
+
+@contextmanager
+def _walk(root: Path, names: Sequence[str], create: bool) -> Iterator[int]:
     if create:
         root.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
     here = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        for name in path.directories:
+        for name in names:
             below = _below(here, name, create)
             os.close(here)
             here = below
@@ -309,6 +315,46 @@ def _identity(at: int, name: str) -> tuple[int, int]:
     except FileNotFoundError:
         return (0, 0)
     return status.st_dev, status.st_ino
+
+
+def prune(root: Path, path: ResourcePath) -> None:
+    """Removes the directories of a resource that are empty now, from its own upwards."""
+    names = path.directories
+    for depth in range(len(names), 0, -1):
+        try:
+            with _walk(root, names[: depth - 1], create=False) as at:
+                os.rmdir(names[depth - 1], dir_fd=at)
+        except OSError:
+            return
+
+
+def begin_transfer(at: int, path: ResourcePath) -> int | None:
+    """The file that a copy is written to, locked by its descriptor until that is closed; None: another one has it.
+
+    What a transfer that was killed has left is taken over.
+    """
+    name = path.name + IN_TRANSFER
+    while True:
+        fd = os.open(name, os.O_RDWR | os.O_CREAT | _NO_LINK, FILE_MODE, dir_fd=at)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            return None
+        if _is_file(at, name, fd):
+            return fd
+        os.close(fd)  # it was renamed or removed before we had the lock
+
+
+def end_transfer(at: int, path: ResourcePath, fd: int) -> None:
+    """Removes the file of :func:`begin_transfer`, unless it has taken the resource's name; before its lock goes."""
+    if _is_file(at, path.name + IN_TRANSFER, fd):
+        remove(at, path.name + IN_TRANSFER)
+
+
+def _is_file(at: int, name: str, fd: int) -> bool:
+    status = os.fstat(fd)
+    return _identity(at, name) == (status.st_dev, status.st_ino)
 
 
 def remove_copy(at: int, path: ResourcePath) -> None:

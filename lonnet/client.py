@@ -45,6 +45,7 @@ from lonnet.domains import Domain
 from lonnet.errors import NoSuchHost
 from lonnet.homes import HomeCache, UserName, home_server
 from lonnet.reconnect import reconlonc
+from lonnet.resources import Resources
 from lonnet.site_watch import SiteWatch
 from lonnet.temporary import Temporary
 from lonnet.users import User
@@ -74,6 +75,7 @@ class Lonnet:
         self._local = threading.local()
         self._all: weakref.WeakValueDictionary[int, Connections] = weakref.WeakValueDictionary()
         self._last_trouble = ""
+        self._resources: Resources | None = None
         self.homes = HomeCache()
 
     @classmethod
@@ -151,6 +153,13 @@ class Lonnet:
     def domain(self, name: str) -> Domain:
         """The domain's institutional ids and its list of courses, as :meth:`user`."""
         return Domain(self, name)
+
+    @property
+    def resources(self) -> Resources:
+        """The published resources."""
+        if self._resources is None:
+            self._resources = Resources(self)
+        return self._resources
 
     def temporary(self, host: str | None = None) -> Temporary[str]:
         """The temporary texts of a host; None: of this one."""

@@ -4,7 +4,19 @@ Importing this package fills :data:`lond.commands.registry.REGISTRY`. A new fami
 functions under the decorator ``command`` and one name in the import below.
 """
 
-from lond.commands import announcement, authentication, chat, courses, ids, link, listing, queries, records, temporary
+from lond.commands import (
+    announcement,
+    authentication,
+    chat,
+    courses,
+    ids,
+    link,
+    listing,
+    queries,
+    records,
+    resources,
+    temporary,
+)
 
 __all__ = [
     "announcement",
@@ -16,5 +28,6 @@ __all__ = [
     "listing",
     "queries",
     "records",
+    "resources",
     "temporary",
 ]

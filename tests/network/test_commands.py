@@ -10,6 +10,7 @@ import pytest
 from lond.commands.registry import REGISTRY
 from lonnet import Lonnet
 from tests.helpers.federation import QUICK, Federation
+from tests.helpers.published import put_resource
 
 ERROR = r"error: \d+ .+"
 ENCRYPTED = "encrypt:"
@@ -101,10 +102,23 @@ SCRIPT: list[tuple[str, str]] = [
     ("queryreply:0:x", r"ok|error: .+"),
     ("setannounce:exam%20today", "ok"),
     # resources
-    ("ls:/res/msu/smith/none.html", "no_such_dir"),
+    ("ls:/res/msu/nobody/none.html", "no_such_dir"),
     ("ls:/res/none", "no_such_file"),
     ("ls:/res/empty", "empty"),
-    ("ls:/res/", r"(empty&[\d&]+:)"),
+    ("ls:/res/", r"(empty&[\d&]+:msu&[\d&]+:)"),
+    ("sub:/res/msu/smith/none.html", "not_found"),
+    ("sub:/res/msu/nobody/a.html", "not_found"),
+    ("sub:/res/msu/smith/kin", "directory"),
+    ("sub:/res/../private.html", ERROR),
+    ("sub:/res/msu/smith/kin/private.html", "rejected"),
+    ("unsub:/res/msu/smith/kin/a.html", "not_subscribed"),
+    ("sub:/home/httpd/html/res/msu/smith/kin/a.html", "http://msul1.example.org/raw/msu/smith/kin/a.html"),
+    ("sub:/res/msu/smith/kin/b%20c.html", ERROR),
+    ("unsub:/res/msu/smith/kin/a.html", "ok"),
+    ("unsub:/res/msu/smith/kin/none.html", "not_found"),
+    ("currentversion:/res/msu/smith/kin/none.html", "-1"),
+    ("currentversion:/res/msu/smith/kin/a.html", "2"),
+    ("currentversion:/res/msu/smith/kin/private.html", "1"),
 ]
 
 
@@ -112,7 +126,11 @@ SCRIPT: list[tuple[str, str]] = [
 def network() -> Iterator[Federation]:
     made = Federation(["msul1", "msua1"], settings=QUICK)
     try:
-        (made.hosts["msul1"].directory / "html" / "res" / "empty").mkdir(parents=True)
+        res = made.hosts["msul1"].directory / "html" / "res"
+        (res / "empty").mkdir(parents=True)
+        put_resource(res, "msu/smith/kin/private.html", b"one", copyright="private")
+        for content in (b"one", b"two"):
+            put_resource(res, "msu/smith/kin/a.html", content, new_version=True)
         made.start()
         yield made
     finally:

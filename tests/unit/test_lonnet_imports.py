@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import pickle
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from lonnet import errors
 
 ROOT = Path(__file__).parents[2]
 OURS = ("common", "lonc", "lond", "lonnet")
+LATE = {"urllib3"}  # imported inside functions
 FORBIDDEN = {
     "atexit.register",
     "os.fork",
@@ -67,9 +69,14 @@ def test_standard_library_only() -> None:
     foreign = {
         name: importer
         for name, importer in everything_imported().items()
-        if name.split(".")[0] not in (*sys.stdlib_module_names, "common", "lonnet")
+        if name.split(".")[0] not in (*sys.stdlib_module_names, "common", "lonnet", *LATE)
     }
     assert foreign == {}
+
+
+def test_heavier_libraries_are_imported_by_who_needs_them() -> None:
+    loaded = f"import lonnet, sys; assert not {LATE} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", loaded], cwd=ROOT, check=True)
 
 
 def test_the_walk_sees_what_common_imports() -> None:

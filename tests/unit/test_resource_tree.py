@@ -17,20 +17,14 @@ from common.metadata import Metadata, MetadataError
 from common.resource_path import ResourcePath
 from common.subscriptions import Subscriber, subscribe, subscribers, unsubscribe
 from tests.helpers.in_child import ChildDied, in_child
+from tests.helpers.published import metadata_of, put_resource
 
 PATH = ResourcePath.parse("msu/smith/kin/a.html")
 OLD, NEW = b"old" * 1000, b"new" * 1000
 
 
-def metadata_of(content: bytes) -> Metadata:
-    return Metadata(title="A", copyright="public", length=len(content), digest=tree.digest_of(BytesIO(content)))
-
-
-def put(root: Path, content: bytes, **options: object) -> Metadata:
-    with tree.directory(root, PATH, create=True) as at, tree.locked(at, exclusive=True):
-        name = tree.new_name(PATH)
-        tree.write_synced(at, name, content)
-        return tree.install(at, PATH, name, metadata_of(content), **options)  # type: ignore[arg-type]
+def put(root: Path, content: bytes, *, copy_of: str = "", new_version: bool = False) -> Metadata:
+    return put_resource(root, str(PATH), content, copy_of=copy_of, new_version=new_version)
 
 
 def read(root: Path, path: ResourcePath = PATH) -> tuple[bytes, Metadata, str]:

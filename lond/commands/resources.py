@@ -1,0 +1,117 @@
+"""Commands about published resources: sub, unsub, currentversion on the author's home server.
+
+A path is what stands behind the first ``/res/``. Who may use these commands on a domain's resources is trust.tab's
+class `resources`; who may have a copy of one is in its metadata.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from urllib.parse import quote
+
+from common.metadata import MetadataError
+from common.resource_path import ResourcePath
+from common.resource_tree import Busy, current_version, directory, open_regular, read_metadata, root_of
+from common.subscriptions import Subscriber, subscribe, unsubscribe
+from lond.commands.listing import PATH, TreePath
+from lond.commands.registry import Argument, Context, RequestError, Trust, command
+
+NOT_FOUND = b"not_found"
+REJECTED = b"rejected"
+
+_NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+
+
+def _resource(field: bytes) -> ResourcePath:
+    try:
+        return ResourcePath.from_wire(field)
+    except ValueError:
+        raise RequestError("not the path of a resource") from None
+
+
+def _resource_or_directory(field: bytes) -> ResourcePath | TreePath:
+    try:
+        return ResourcePath.from_wire(field)
+    except ValueError:
+        path = PATH.parse(field)
+        assert isinstance(path, TreePath)
+        return path
+
+
+RESOURCE = Argument("path", _resource, is_domain=True, is_rest=True)
+RESOURCE_OR_DIRECTORY = Argument("path", _resource_or_directory, is_domain=True, is_rest=True)
+
+
+@command(
+    "sub",
+    RESOURCE_OR_DIRECTORY,
+    trust=Trust.RESOURCES,
+    writes=True,
+    replies="URL of the raw file, `directory`, `not_found`, `rejected` (by the resource's metadata)",
+)
+def sub(context: Context, path: ResourcePath | TreePath) -> bytes:
+    root = root_of(context.site.config).resolve()
+    names = path.parts if isinstance(path, TreePath) else (*path.directories, path.name)
+    where = root.joinpath(*names).resolve()
+    if where.is_dir() and where.is_relative_to(root):
+        return b"directory"
+    if isinstance(path, TreePath) or not is_home(context, path):
+        return NOT_FOUND
+    return in_directory(context, path, lambda at: _subscribed(context, path, at), NOT_FOUND)
+
+
+def _subscribed(context: Context, path: ResourcePath, at: int) -> bytes:
+    peer = context.session.peer
+    try:
+        os.close(open_regular(at, path.name))
+        metadata = read_metadata(at, path)
+    except MetadataError:
+        return NOT_FOUND
+    if not metadata.may_read_source(peer.domain, path.domain):
+        return REJECTED
+    subscribe(at, path, Subscriber(peer.id, peer.ip, context.now()))
+    return f"{context.site.config.http_base}/raw/{quote(str(path))}".encode("ascii")
+
+
+@command("unsub", RESOURCE, trust=Trust.RESOURCES, writes=True, replies="`ok`, `not_subscribed`, `not_found`")
+def unsub(context: Context, path: ResourcePath) -> bytes:
+    def unsubscribed(at: int) -> bytes:
+        if not is_home(context, path) or current_version(at, path) < 0:
+            return NOT_FOUND
+        return b"ok" if unsubscribe(at, path, context.session.peer.id) else b"not_subscribed"
+
+    return in_directory(context, path, unsubscribed, NOT_FOUND)
+
+
+@command(
+    "currentversion",
+    RESOURCE,
+    trust=Trust.RESOURCES,
+    replies="the number of the current version: 1 if there is no older one; `-1` if there is none",
+)
+def currentversion(context: Context, path: ResourcePath) -> bytes:
+    return in_directory(context, path, lambda at: b"%d" % current_version(at, path), b"-1")
+
+
+def is_home(context: Context, path: ResourcePath) -> bool:
+    """Whether this host is the author's home server."""
+    return context.storage.is_home(path.domain.encode("ascii"), path.author.encode("ascii"))
+
+
+def in_directory(context: Context, path: ResourcePath, action: Callable[[int], bytes], missing: bytes) -> bytes:
+    """What `action` answers, called with the open directory of a resource; `missing`, if something is not there.
+
+    :raises RequestError: this machine has trouble, or the directory stays locked.
+    """
+    try:
+        with directory(root_of(context.site.config), path) as at:
+            return action(at)
+    except Busy:
+        raise RequestError("the directory is locked, try again", errno.EAGAIN) from None
+    except OSError as error:
+        if error.errno in _NOTHING_THERE:
+            return missing
+        number = error.errno or errno.EIO
+        raise RequestError(os.strerror(number).lower(), number) from error

@@ -1,0 +1,170 @@
+"""The end of copies that nobody uses, and of what killed processes have left in the tree.
+
+A copy that was last used longer ago than lonExpire is deleted, then ``unsub:PATH`` goes to its home server as a
+critical message. Files that a publication or a transfer left incomplete go when they are older than
+:data:`LEFTOVER_SECONDS` and nobody holds them.
+
+Promises: originals are never deleted: what is not marked as a copy is none, and a copy whose author has moved
+to this host becomes an original. Logs each copy that goes (info); what could not be unsubscribed (warning).
+
+Raises: :func:`drop` as :mod:`lonnet.replication`, and what else a critical message can (:mod:`lonnet.replies`);
+:func:`sweep` nothing for a single copy: it is left for the next time.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.errors import LonError
+from common.resource_path import COPY, IN_TRANSFER, ResourcePath
+from common.resource_tree import (
+    begin_transfer,
+    directory,
+    end_transfer,
+    exists,
+    locked,
+    prune,
+    remove,
+    remove_copy,
+    root_of,
+)
+from lonnet.copies import last_access
+from lonnet.deadline import Deadline, limit
+from lonnet.errors import TransferUnderWay, UnexpectedReply
+from lonnet.homes import Net
+from lonnet.replication import home_of
+from lonnet.replies import Delivery, checked
+
+log = logging.getLogger(__name__)
+
+LEFTOVER_SECONDS = 86400.0
+
+_NOT_MORE = ("ok", "not_subscribed", "not_found")
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What a sweep did.
+
+    :param kept: copies that are in use.
+    :param deleted: copies that went.
+    :param failed: copies that should have gone, with the reason why they did not.
+    :param leftovers: incomplete files that went.
+    """
+
+    kept: int
+    deleted: tuple[str, ...]
+    failed: dict[str, str]
+    leftovers: int
+
+
+def is_unused(at: int, path: ResourcePath, expire: float) -> bool:
+    """Whether a copy was last used longer ago than `expire` seconds; False for what is no copy.
+
+    :param at: its directory, open.
+    """
+    used = last_access(at, path)
+    return used is not None and time.time() - used > expire
+
+
+def drop(net: Net, path: ResourcePath, deadline: Deadline, *, unused_for: float | None = None) -> Delivery:
+    """Delete this host's copy and unsubscribe.
+
+    :param unused_for: only if it was not used for so many seconds.
+    :returns: DONE if it is kept.
+    """
+    home = home_of(net, path, deadline)
+    if not _removed(net, path, home, unused_for):
+        return Delivery.DONE
+    reply = net.critical(f"unsub:{path.wire}", home, deadline.left())
+    if reply == "con_delayed":
+        return Delivery.DELAYED
+    if checked(home, reply) not in _NOT_MORE:
+        raise UnexpectedReply(home, "unsub", reply)
+    return Delivery.DONE
+
+
+def _removed(net: Net, path: ResourcePath, home: str, unused_for: float | None) -> bool:
+    """Whether the home server is to be told that there is no copy."""
+    root = root_of(net.site.config)
+    try:
+        with directory(root, path) as at:
+            fd = begin_transfer(at, path)
+            if fd is None:
+                raise TransferUnderWay(str(path))
+            try:
+                return _remove(net, path, at, home, unused_for)
+            finally:
+                end_transfer(at, path, fd)
+                os.close(fd)
+    except FileNotFoundError:
+        return home != net.site.own.id
+    finally:
+        prune(root, path)
+
+
+def _remove(net: Net, path: ResourcePath, at: int, home: str, unused_for: float | None) -> bool:
+    with locked(at, exclusive=True):
+        if home == net.site.own.id:
+            remove(at, path.name + COPY)
+            return False
+        if unused_for is not None and not is_unused(at, path, unused_for):
+            return False
+        if exists(at, path.name + COPY):
+            remove_copy(at, path)
+            log.info("copy of %s deleted", path)
+    return True
+
+
+def sweep(net: Net) -> Sweep:
+    """See the module."""
+    root, expire = root_of(net.site.config), net.site.config.expire
+    kept, deleted, failed, leftovers = 0, [], {}, 0
+    for file in _files(root):
+        if file.name.startswith(".") or file.name.endswith(IN_TRANSFER):
+            leftovers += _is_leftover_removed(root, file)
+        if not file.name.endswith(COPY):
+            continue
+        try:
+            path = ResourcePath.parse(str(file.relative_to(root)).removesuffix(COPY))
+            with directory(root, path) as at:
+                if not is_unused(at, path, expire):
+                    kept += 1
+                    continue
+            drop(net, path, Deadline(limit(None, net.site.config.critical_timeout)), unused_for=expire)
+            deleted.append(str(path))
+        except (LonError, OSError, ValueError) as error:
+            log.warning("copy %s stays: %s", file, error)
+            failed[str(file.relative_to(root))] = str(error)
+    return Sweep(kept, tuple(deleted), failed, leftovers)
+
+
+def _files(root: Path) -> Iterator[Path]:
+    for parent, _, names in os.walk(root):
+        for name in sorted(names):
+            yield Path(parent, name)
+
+
+def _is_leftover_removed(root: Path, file: Path) -> bool:
+    with suppress(OSError, ValueError):
+        if time.time() - file.lstat().st_mtime < LEFTOVER_SECONDS:
+            return False
+        if file.name.startswith("."):
+            if not file.name.endswith(".new"):  # a .next is healed by who opens its resource
+                return False
+            file.unlink()
+            return True
+        path = ResourcePath.parse(str(file.relative_to(root)).removesuffix(IN_TRANSFER))
+        with directory(root, path) as at:
+            fd = begin_transfer(at, path)
+            if fd is not None:
+                end_transfer(at, path, fd)
+                os.close(fd)
+                return True
+    return False
