@@ -23,12 +23,14 @@ class Counter:
 
     :param label: what its parts differ in; "" if there is only one.
     :param values: of the label.
+    :param own: it is the daemon's own, not one for each peer.
     """
 
     name: str
     help: str
     label: str = ""
     values: tuple[str, ...] = ("",)
+    own: bool = False
 
     @property
     def cells(self) -> int:
@@ -43,6 +45,7 @@ class Histogram:
     name: str
     help: str
     bounds: tuple[float, ...]
+    own: bool = False
 
     @property
     def cells(self) -> int:
@@ -56,6 +59,7 @@ class Latest:
 
     name: str
     help: str
+    own: bool = False
     cells: int = 1
 
 
@@ -79,10 +83,10 @@ _REPLY_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 _COMMIT_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 _PARENT: tuple[Metric, ...] = (
-    Counter("reloads", "reloads of configuration and tables", "result", ("ok", "failed")),
-    Latest("reload_succeeded", "when the configuration was last taken over, by a reload or the start"),
-    Latest("reload_failed", "when a reload last failed"),
-    Counter("children_ended", "children that ended", "how", ("orderly", "unexpectedly")),
+    Counter("reloads", "reloads of configuration and tables", "result", ("ok", "failed"), own=True),
+    Latest("reload_succeeded", "when the configuration was last taken over, by a reload or the start", own=True),
+    Latest("reload_failed", "when a reload last failed", own=True),
+    Counter("children_ended", "children that ended", "how", ("orderly", "unexpectedly"), own=True),
 )
 
 LONC: tuple[Metric, ...] = (
@@ -100,7 +104,9 @@ LONC: tuple[Metric, ...] = (
 LOND: tuple[Metric, ...] = (
     Counter("requests", "requests executed for the peer"),
     Counter("links_opened", "links of the peer that were opened"),
-    Counter("connections_rejected", "connections that were closed without being served", "reason", REJECTIONS),
+    Counter(
+        "connections_rejected", "connections that were closed without being served", "reason", REJECTIONS, own=True
+    ),
     Histogram("commit_seconds", "commits of user records, their wait for the disk included", _COMMIT_BOUNDS),
     *_PARENT,
 )

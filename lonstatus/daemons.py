@@ -40,7 +40,7 @@ class Daemon:
     def __init__(self, name: str, site: Site, conf: Path) -> None:
         self.name = name
         self._site, self._conf = site, conf
-        self.pid_file = site.config.daemons_dir / "logs" / f"{name}.pid"
+        self.pid_file = _pid_file(site, name)
 
     @property
     def pid(self) -> int | None:
@@ -88,3 +88,12 @@ class Daemon:
                 return False
             time.sleep(LOOK_SECONDS)
         return True
+
+
+def is_running(site: Site, name: str) -> bool:
+    """Whether a daemon of this host runs."""
+    return running_pid(_pid_file(site, name)) is not None
+
+
+def _pid_file(site: Site, name: str) -> Path:
+    return site.config.daemons_dir / "logs" / f"{name}.pid"

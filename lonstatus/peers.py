@@ -59,6 +59,7 @@ class Peer:
     held: int = 0
     failed: int = 0
     last_error: str = ""
+    unreadable: bool = False  # its FIFO: the numbers of messages are not known
 
     def as_json(self) -> dict[str, object]:
         """For programs."""
@@ -137,6 +138,7 @@ def _peer(host: str, slot: Slot | None, pause: Pause | None, found: Messages, ma
         held=found.held,
         failed=found.failed,
         last_error=found.trouble or why or (slot.text if slot else ""),
+        unreadable=bool(found.trouble),
     )
 
 

@@ -21,8 +21,9 @@ from lonnet.client import Lonnet
 from lonnet.handlers.home import home
 from lonnet.handlers.login import login
 from lonnet.handlers.pages import guard, http_error, network_error
+from lonnet.handlers.status import status
 
-BLUEPRINTS: tuple[Blueprint, ...] = (home, login)
+BLUEPRINTS: tuple[Blueprint, ...] = (home, login, status)
 
 FORM_BYTES = 65536  # of a request's body; views that take files allow themselves more
 

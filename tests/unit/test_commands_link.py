@@ -1,7 +1,6 @@
 """Every reply of the commands about the link and the host."""
 
-import configparser
-from pathlib import Path
+import importlib.metadata
 
 import pytest
 
@@ -39,9 +38,8 @@ def test_version_is_told_and_remembered(lond):
 
 
 def test_own_version_is_the_package_s():
-    setup = configparser.ConfigParser()
-    setup.read(Path(__file__).parents[2] / "setup.cfg")
-    assert OWN_VERSION.decode() == f"{setup['metadata']['name']}-{setup['metadata']['version']}"
+    package = importlib.metadata.metadata("loncapa-net")
+    assert OWN_VERSION.decode() == f"{package['Name']}-{package['Version']}"
 
 
 @pytest.mark.parametrize("host", [b"msua1", b"unknown", b"", b"\xff", b"MSUL1"])
