@@ -34,6 +34,7 @@ from common.notify import Notifier
 from common.pidfile import AlreadyRunning, PidFile
 from common.site import Site, load_site
 from common.title import set_title
+from common.usage import ENVIRONMENT, FILES, Formatter, epilog, wrapped
 
 log = logging.getLogger(__name__)
 
@@ -58,12 +59,13 @@ class _Arguments(argparse.ArgumentParser):
         self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
 
 
-def main(name: str, description: str, make: MakeService, argv: Sequence[str] | None = None) -> int:
+def main(parser: argparse.ArgumentParser, make: MakeService, argv: Sequence[str] | None = None) -> int:
     """The command line of a daemon; returns the exit code.
 
+    :param parser: of :func:`command_line`.
     :param make: makes the parent once the pid file is ours.
     """
-    options = _parse(name, description, argv)
+    name, options = parser.prog, parser.parse_args(argv)
     conf = config_path(options.conf, os.environ)
     try:
         site = load_site(conf)
@@ -79,12 +81,50 @@ def main(name: str, description: str, make: MakeService, argv: Sequence[str] | N
     return daemon.in_foreground() if options.foreground else daemon.in_background()
 
 
-def _parse(name: str, description: str, argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = _Arguments(prog=name, description=description)
+def command_line(name: str, *description: str, usr1: str) -> argparse.ArgumentParser:
+    """The options of a daemon.
+
+    :param description: what it does, in paragraphs.
+    :param usr1: what it does on that signal; the others mean the same to both daemons.
+    """
+    parser = _Arguments(
+        prog=name,
+        description=wrapped(*description),
+        formatter_class=Formatter,
+        epilog=epilog(
+            signals=(
+                ("TERM, INT", "end the children, then end; what waits is kept"),
+                ("HUP", "read configuration and tables again; only if they are good, children are replaced"),
+                ("USR1", usr1),
+                ("USR2", "as HUP, but the tables only"),
+            ),
+            exit_codes=(
+                ("0", "it serves (in the background), or was asked to end (--foreground), or all is well (--check)"),
+                (str(EXIT_USAGE), "wrong use"),
+                (
+                    str(EXIT_UNAVAILABLE),
+                    "not now: it runs already, or its port or a directory is not to be had",
+                ),
+                (str(EXIT_BUG), "a bug; the log has more"),
+                (str(EXIT_CONFIG), "the configuration or a table is wrong; nothing was started"),
+            ),
+            environment=(
+                *ENVIRONMENT,
+                ("NOTIFY_SOCKET", "where the service manager hears READY, RELOADING, STOPPING and STATUS (sd_notify)"),
+                ("WATCHDOG_USEC", "the service manager's patience; WATCHDOG is sent three times as often"),
+            ),
+            files=(
+                *FILES,
+                (f"/var/lib/loncapa/logs/{name}.log", "the log; it may be renamed at any time"),
+                (f"/var/lib/loncapa/logs/{name}.pid", "locked while the daemon runs"),
+            ),
+            see_also=(("loncontrol(8), loncapa.conf(5), hosts.tab(5)", ""),),
+        ),
+    )
     parser.add_argument("--conf", metavar="FILE", help="configuration (else $LONCAPA_CONF, /etc/loncapa/loncapa.conf)")
     parser.add_argument("--foreground", action="store_true", help="do not detach; log to standard error as well")
     parser.add_argument("--check", action="store_true", help="read configuration and tables, say what is wrong, exit")
-    return parser.parse_args(argv)
+    return parser
 
 
 class Daemon:

@@ -11,12 +11,14 @@ unexpectedly.
 
 from __future__ import annotations
 
+import argparse
 import logging
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from common.daemon import command_line
 from common.daemon import main as daemon_main
 from common.loop import READ
 from common.notify import Notifier
@@ -208,7 +210,20 @@ class LoncParent(Parent):
         return f"{len(serving)} of {len(self.site.table.hosts)} links up" + (f", {paused} paused" if paused else "")
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line as argparse sees it."""
+    return command_line(
+        "lonc",
+        "The proxy daemon: keeps persistent links to the lond of every host of the network, this one included. "
+        "Each host has a child of its own, which owns the link, the UNIX socket that callers write to, and the FIFO "
+        "of the critical messages that could not be delivered yet.",
+        "A link that is lost is tried again at once, then after 1 s doubling to lonRetryMax. After lonMaxAttempts "
+        "failures in a row the host is given up: tried every lonRetryMax seconds, on USR1, and when it connects to us.",
+        usr1="try every lost link again now, also those given up; every child logs its state",
+    )
+
+
 def main(argv: list[str] | None = None) -> int:
     """The command ``lonc``; its exit code."""
     make: Callable[[Site, Path, PidFile, Notifier], LoncParent] = LoncParent
-    return daemon_main("lonc", "The proxy daemon: persistent links to every host of the network.", make, argv)
+    return daemon_main(parser(), make, argv)

@@ -12,10 +12,36 @@ from collections.abc import Sequence
 
 from common.config import config_path
 from common.errors import ConfigError, SpoolError
+from common.usage import ENVIRONMENT, FILES, Formatter, epilog, wrapped
 from loncontrol import install, links, listings, queue, service, setup
-from loncontrol.control import COMMANDS, GROUPS, NOT_CONFIGURED, complain
+from loncontrol.control import COMMANDS, FAILED, GROUPS, NOT_CONFIGURED, NOT_RUNNING, OK, USAGE, complain
 
 FAMILIES = (links, listings, queue, service, install, setup)  # importing them makes their commands known
+
+DESCRIPTION = wrapped(
+    "Start, stop and explain lonc and lond, the network layer of a federation of learning servers.",
+    "It looks at the daemons from outside, by the scoreboards, logs and FIFOs that they write, so that one that hangs "
+    "is seen too. Run it as the user that the daemons run as; the command that loncontrol install has put in place "
+    "becomes that user by itself when root calls it.",
+)
+EPILOG = epilog(
+    exit_codes=(
+        (str(OK), "done; status: both daemons run"),
+        (str(FAILED), "failed; status: a daemon is dead with its pid file left"),
+        (str(USAGE), "wrong use; check: critical"),
+        ("3", "status: stopped; check: nothing is known"),
+        (str(NOT_CONFIGURED), "the configuration or a table is wrong"),
+        (str(NOT_RUNNING), "the daemons do not run"),
+    ),
+    examples=(
+        ("loncontrol peers -v", ""),
+        ("loncontrol doctor msul2", ""),
+        ("loncontrol add-host msul2:msu:library:b.example.org:192.0.2.7 && loncontrol reload", ""),
+    ),
+    environment=ENVIRONMENT,
+    files=(*FILES, ("/etc/loncapa/manifest", "what loncontrol install has installed, for sha256sum --check")),
+    see_also=(("lonc(8), lond(8), loncron(8), lonuser(8), loncapa.conf(5), hosts.tab(5)", ""),),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,7 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The command line as argparse sees it."""
-    parser = argparse.ArgumentParser(prog="loncontrol", description="Start, stop and explain lonc and lond.")
+    parser = argparse.ArgumentParser(
+        prog="loncontrol", description=DESCRIPTION, epilog=EPILOG, formatter_class=Formatter
+    )
     parser.add_argument("--conf", metavar="FILE", help="configuration (else $LONCAPA_CONF, /etc/loncapa/loncapa.conf)")
     words = parser.add_subparsers(dest="word", required=True, metavar="COMMAND")
     groups = {}

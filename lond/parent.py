@@ -10,6 +10,7 @@ Logs: links opened and ended, refused connections (once per address, reason and 
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import signal
@@ -20,8 +21,8 @@ from functools import partial
 from pathlib import Path
 
 from common.counters import Counters
+from common.daemon import command_line, pid_path
 from common.daemon import main as daemon_main
-from common.daemon import pid_path
 from common.errors import ConfigError
 from common.notify import Notifier
 from common.parent import Parent
@@ -255,6 +256,17 @@ def _listen(site: Site) -> socket.socket:
     return listener
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line as argparse sees it."""
+    return command_line(
+        "lond",
+        "The remote command processor: executes the commands of the other hosts of the network. Each link has a "
+        "child of its own, and londSpares more wait for the next one; workers check passwords.",
+        "Only the addresses of hosts.tab are answered; trust.tab limits what their hosts may do.",
+        usr1="every child logs its state",
+    )
+
+
 def main(argv: list[str] | None = None) -> int:
     """The command ``lond``; its exit code."""
-    return daemon_main("lond", "The remote command processor of a host.", LondParent, argv)
+    return daemon_main(parser(), LondParent, argv)

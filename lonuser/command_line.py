@@ -27,6 +27,7 @@ from common.config import config_path
 from common.core_files import forbid_core_files
 from common.errors import ConfigError
 from common.site import Site, load_site
+from common.usage import ENVIRONMENT, FILES, Formatter, epilog, wrapped
 from lond.authentication.accounts import AccountError
 from lond.records.faults import StorageError
 from lond.storage import Storage
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None, terminal: Terminal | None = None, as
     :returns: the exit code.
     """
     forbid_core_files()
-    options = _parser().parse_args(argv)
+    options = parser().parse_args(argv)
     terminal = terminal or Terminal()
     try:
         site = load_site(config_path(options.conf, os.environ))
@@ -132,8 +133,38 @@ class _Parser(argparse.ArgumentParser):
         self.exit(os.EX_USAGE, f"lonuser: {message}; see lonuser --help\n")  # argparse would say 2
 
 
-def _parser() -> _Parser:
-    parser = _Parser(prog="lonuser", description="Look after the users of this library server.", allow_abbrev=False)
+def parser() -> _Parser:
+    """The command line as argparse sees it."""
+    parser = _Parser(
+        prog="lonuser",
+        description=wrapped(
+            "Look after the users of this library server: make them, change how they log in, show what there is of "
+            "them, bring them from one server to another. It works beside the daemons: nothing has to be stopped.",
+            "No password is ever an argument, and neither a password nor a hash is shown.",
+        ),
+        epilog=epilog(
+            exit_codes=(
+                (str(os.EX_OK), "done, or nothing to do"),
+                (str(os.EX_USAGE), "wrong use"),
+                (str(os.EX_DATAERR), "bad data: an archive, a classic directory, a password"),
+                (str(os.EX_NOUSER), "this host is not the user's home server"),
+                (str(os.EX_UNAVAILABLE), "not possible now: already there, at home elsewhere, disk full, not the user"),
+                (str(os.EX_CONFIG), "the configuration is wrong, or this is an access server"),
+                (str(INTERRUPTED), "interrupted; the same command goes on where it was"),
+            ),
+            examples=(
+                ("lonuser add msu smith", ""),
+                ("lonuser export msu smith smith.gz", ""),
+                ("lonuser import smith.gz --dry-run", ""),
+                ("lonuser move msu smith msul2", ""),
+            ),
+            environment=ENVIRONMENT,
+            files=FILES,
+            see_also=(("loncontrol(8), lond(8), loncapa.conf(5)", ""),),
+        ),
+        formatter_class=Formatter,
+        allow_abbrev=False,
+    )
     parser.add_argument("--conf", metavar="FILE", help="instead of $LONCAPA_CONF and /etc/loncapa/loncapa.conf")
     actions = parser.add_subparsers(required=True, metavar="COMMAND")
 

@@ -22,6 +22,7 @@ from common.daemon import (
     Daemon,
     LogFile,
     OneLine,
+    command_line,
     main,
     make_directories,
     open_log,
@@ -32,6 +33,8 @@ from common.notify import Notifier
 from common.pidfile import PidFile
 from common.site import Site, load_site
 from tests.helpers.in_child import in_child
+
+LONC, LOND = (command_line(name, "What it does.", usr1="nothing") for name in ("lonc", "lond"))
 
 
 @pytest.fixture
@@ -65,7 +68,7 @@ def no_parent(*_: object) -> NoReturn:
 
 
 def test_check_of_a_good_configuration(conf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main("lonc", "a proxy", no_parent, ["--check", "--conf", str(conf)]) == EXIT_OK == 0
+    assert main(LONC, no_parent, ["--check", "--conf", str(conf)]) == EXIT_OK == 0
     assert capsys.readouterr() == ("lonc: configuration of msul1 is good: 2 hosts\n", "")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["hosts.tab", "loncapa.conf"], "a check makes nothing"
 
@@ -74,33 +77,40 @@ def test_check_finds_the_file_by_the_environment(
     conf: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("LONCAPA_CONF", str(conf))
-    assert main("lond", "a server", no_parent, ["--check"]) == EXIT_OK
+    assert main(LOND, no_parent, ["--check"]) == EXIT_OK
     assert capsys.readouterr().out.startswith("lond: ")
 
 
 @pytest.mark.parametrize("options", [["--check"], ["--foreground"], []])
 def test_a_bad_configuration_starts_nothing(conf: Path, capsys: pytest.CaptureFixture[str], options: list[str]) -> None:
     conf.write_text(conf.read_text() + "PerlSetVar londPort many\n")
-    assert main("lonc", "a proxy", no_parent, [*options, "--conf", str(conf)]) == EXIT_CONFIG == 78
+    assert main(LONC, no_parent, [*options, "--conf", str(conf)]) == EXIT_CONFIG == 78
     out, err = capsys.readouterr()
     assert out == "" and err.startswith(f"lonc: {conf}:8: londPort: ") and err.count("\n") == 1
 
 
 def test_a_missing_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main("lonc", "a proxy", no_parent, ["--check", "--conf", str(tmp_path / "none.conf")]) == EXIT_CONFIG
+    assert (
+        main(
+            LONC,
+            no_parent,
+            ["--check", "--conf", str(tmp_path / "none.conf")],
+        )
+        == EXIT_CONFIG
+    )
     assert str(tmp_path / "none.conf") in capsys.readouterr().err
 
 
 def test_warnings_are_shown_and_do_no_harm(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     conf.write_text(conf.read_text() + "PerlSetVar lonColour red\n")
-    assert main("lonc", "a proxy", no_parent, ["--check", "--conf", str(conf)]) == EXIT_OK
+    assert main(LONC, no_parent, ["--check", "--conf", str(conf)]) == EXIT_OK
     assert f"lonc: warning: {conf}:8: 'lonColour' is unknown" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("argv", [["--chek"], ["--conf"], ["start"], ["--check", "extra"]])
 def test_usage(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        main("lonc", "a proxy", no_parent, argv)
+        main(LONC, no_parent, argv)
     assert caught.value.code == EXIT_USAGE == 64
     out, err = capsys.readouterr()
     assert out == "" and err.startswith("usage: lonc ") and "lonc: " in err.splitlines()[-1]
@@ -108,10 +118,13 @@ def test_usage(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        main("lond", "a server", no_parent, ["--help"])
+        main(LOND, no_parent, ["--help"])
     out = capsys.readouterr().out
     assert caught.value.code == 0
-    assert all(word in out for word in ("a server", "--conf FILE", "--foreground", "--check", "$LONCAPA_CONF"))
+    assert all(
+        word in out
+        for word in ("What it does.", "exit codes:", "--conf FILE", "--foreground", "--check", "$LONCAPA_CONF")
+    )
 
 
 # --- the result of a start --------------------------------------------------------------------------------

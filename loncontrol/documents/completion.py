@@ -1,0 +1,73 @@
+"""Completion for bash: commands, options, and the host ids of hosts.tab where a host is wanted."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+from loncontrol.documents.pages import parsers
+from loncontrol.documents.roff import subcommands
+
+_HEAD = """\
+# bash completion for {prog}; made by python -m loncontrol.documents
+
+_{name}_hosts() {{
+    sed -n 's/^\\([A-Za-z0-9][^:]*\\):.*/\\1/p' @ROOT@/etc/loncapa/hosts.tab 2>/dev/null
+}}
+
+_{name}() {{
+    local current=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD-1]}} words="" options="" word index
+    for ((index = 1; index < COMP_CWORD; index++)); do
+        word=${{COMP_WORDS[index]}}
+        case $word in
+        --conf) ((index++)) ;;
+        -*) ;;
+        *) words="$words $word" ;;
+        esac
+    done
+    case $previous in
+    --conf | --root | FILE)
+        COMPREPLY=($(compgen -f -- "$current"))
+        return ;;
+    esac
+    case ${{words# }} in
+"""
+_TAIL = """\
+    esac
+    COMPREPLY=($(compgen -W "$options" -- "$current"))
+}}
+
+complete -o default -F _{name} {prog}
+"""
+
+
+def scripts() -> Iterator[tuple[str, str]]:
+    """All scripts: (file name, text)."""
+    for parser, _ in parsers():
+        yield parser.prog, script(parser)
+
+
+def script(parser: argparse.ArgumentParser) -> str:
+    """The completion of one command."""
+    names = {"prog": parser.prog, "name": parser.prog.replace("-", "_")}
+    text = _HEAD.format(**names)
+    commands = list(subcommands(parser))
+    for words, below in commands:
+        text += f'    "{words}" | "{words} "*) options="{_choices(below, names["name"])}" ;;\n'
+    for first in dict.fromkeys(words.partition(" ")[0] for words, _ in commands if " " in words):
+        seconds = (words.partition(" ")[2] for words, _ in commands if words.startswith(f"{first} "))
+        text += f'    "{first}") options="{" ".join(seconds)}" ;;\n'
+    first_words = dict.fromkeys(words.partition(" ")[0] for words, _ in commands)
+    text += f'    *) options="{" ".join([*_options(parser), *first_words])}" ;;\n'
+    return text + _TAIL.format(**names)
+
+
+def _choices(parser: argparse.ArgumentParser, name: str) -> str:
+    wants_host = any(action.metavar == "HOST" and not action.option_strings for action in parser._actions)
+    return " ".join([*_options(parser), *([f"$(_{name}_hosts)"] if wants_host else [])])
+
+
+def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
+    for action in parser._actions:
+        if action.help is not argparse.SUPPRESS:
+            yield from (option for option in action.option_strings if option.startswith("--"))
