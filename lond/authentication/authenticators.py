@@ -110,7 +110,8 @@ def _unix(claim: Claim) -> bool:
     if not claim.can_be_asked:
         return False
     try:
-        pam.authenticate(claim.user, claim.password, service=PAM_SERVICE, resetcred=0)
+        # As one of several possible passwords: bytes alone pamela takes for several, and passes numbers to C.
+        pam.authenticate(claim.user, (claim.password,), service=PAM_SERVICE, resetcred=0)
         pam.check_account(claim.user, service=PAM_SERVICE)
     except pam.PAMError as error:
         if error.errno in _PAM_UNANSWERED:

@@ -81,9 +81,9 @@ class Pam(SimpleNamespace):
     def __init__(self) -> None:
         super().__init__(calls=[], answer=0, account_answer=0)
 
-    def authenticate(self, user: str, password: bytes, *, service: str, resetcred: int) -> None:
-        self.calls.append(("authenticate", user, password, service, resetcred))
-        self._end(self.answer or (0 if (user, password) == ("smith", b"secret") else 7))
+    def authenticate(self, user: str, passwords: tuple[bytes], *, service: str, resetcred: int) -> None:
+        self.calls.append(("authenticate", user, passwords, service, resetcred))
+        self._end(self.answer or (0 if (user, passwords) == ("smith", (b"secret",)) else 7))
 
     def check_account(self, user: str, *, service: str) -> None:
         self.calls.append(("check_account", user, service))
@@ -104,7 +104,7 @@ class TestUnix:
     def test_password_and_account_are_asked_for(self, pam: Pam) -> None:
         assert asked(Account("unix"))
         assert pam.calls == [
-            ("authenticate", "smith", b"secret", "loncapa", 0),
+            ("authenticate", "smith", (b"secret",), "loncapa", 0),
             ("check_account", "smith", "loncapa"),
         ]
 
