@@ -40,6 +40,11 @@ class Backlog(Fifo):
         """The messages whose id begins with `prefix` (hex digits in lower case), at most `limit`."""
         return self._select("id >= ? AND id < ? ORDER BY seq LIMIT ?", prefix, prefix + "g", limit)
 
+    def finished(self, id: str) -> float | None:
+        """When the message was answered (UNIX time); None if it was not, or is not there."""
+        found = self._query("SELECT finished FROM message WHERE id = ?", id)
+        return float(found[0][0]) if found and found[0][0] is not None else None
+
     def ages(self, bounds: Sequence[float], state: str = WAITING) -> list[int]:
         """How many messages of a state are at most `bounds[0]` seconds old, then `bounds[1]`, ..., then older."""
         now = self._now()

@@ -184,6 +184,8 @@ SETTINGS: tuple[Setting, ...] = (
             "lond children in all"),
     Setting("londRefusalLogInterval", "refusal_log_interval", _seconds(0, 86400), "300",
             "seconds between log lines about refused connections from one address"),
+    Setting("londJournalBytes", "journal_bytes", Count(0, 1073741824), "16777216",
+            "bytes of lond's journal of executed writing commands before the next file begins; 0: none is kept"),
     Setting("londMaxOpenUsers", "max_open_users", Count(1, 100000), "64",
             "user databases that one lond child keeps open"),
     Setting("londBusyTimeout", "busy_timeout", _seconds(0, 600), "10",
@@ -302,6 +304,7 @@ class Config:
     max_links_per_host: int = _DEFAULT["max_links_per_host"]
     max_handshakes: int = _DEFAULT["max_handshakes"]  # per host
     refusal_log_interval: float = _DEFAULT["refusal_log_interval"]  # s
+    journal_bytes: int = _DEFAULT["journal_bytes"]  # of one file, 0: no journal
     max_open_users: int = _DEFAULT["max_open_users"]  # databases per child
     busy_timeout: float = _DEFAULT["busy_timeout"]  # s
     pong_timeout: float = _DEFAULT["pong_timeout"]  # s

@@ -68,7 +68,7 @@ def _state(help: str) -> Argument:
 )
 def list_messages(control: Control, options: _Options) -> int:
     """One line per message, in the order of sending."""
-    hosts = [options.host] if options.host else _hosts(control)
+    hosts = [options.host] if options.host else hosts_with_messages(control)
     found: list[tuple[str, Row]] = []
     for host in hosts:
         with _backlog(control, host) as backlog:
@@ -154,7 +154,7 @@ def shape(control: Control, options: _Options) -> int:
     """One line per host that has any, the fullest first, below their sum."""
     bounds = [60 * minutes for minutes in CLASSES]
     counts = {}
-    for host in _hosts(control):
+    for host in hosts_with_messages(control):
         with _backlog(control, host) as backlog:
             counts[host] = backlog.ages(bounds, options.state or WAITING)
     rows = sorted(((host, found) for host, found in counts.items() if sum(found)), key=lambda row: -sum(row[1]))
@@ -168,7 +168,7 @@ class NoSuchMessage(SpoolError):
     """The words of an error that names no file."""
 
 
-def _hosts(control: Control) -> list[str]:
+def hosts_with_messages(control: Control) -> list[str]:
     """The hosts with a FIFO, those that have left the table included."""
     return sorted(path.stem for path in control.site.config.delayed_dir.glob("*.db") if HOST_ID.fullmatch(path.stem))
 

@@ -16,6 +16,8 @@ from lond.authentication.hash_pool import HashPool
 from lond.authentication.log_ins import LogIns
 from lond.child import Prepare
 from lond.dispatcher import Dispatcher, Pending, Session
+from lond.journal import Journal, journal_path
+from lond.journal_lines import journal_lines
 from lond.link import Execute
 from lond.storage import Storage
 from lond.trust import TrustPolicy
@@ -68,6 +70,7 @@ def prepare(site: Site, hashers: HashPool, claim: Callable[[str], Tally]) -> Cal
 
     def for_loop(loop: Loop) -> Prepare:
         log_ins, policy = hashers.log_ins(loop, site), TrustPolicy(site)
+        journal = Journal(journal_path(site.config), site.config.journal_bytes)
 
         def for_session(session: Session) -> Execute:
             tally = claim(session.peer.id)
@@ -76,7 +79,9 @@ def prepare(site: Site, hashers: HashPool, claim: Callable[[str], Tally]) -> Cal
 
             def counted(requests: Sequence[tuple[bytes, bool]]) -> list[bytes | Pending]:
                 tally.add("requests", number=len(requests))
-                return execute(requests)
+                replies = execute(requests)
+                journal.append(journal_lines(session.peer.id, requests, replies))
+                return replies
 
             return counted
 
