@@ -32,6 +32,7 @@ def make_site(directory: Path, **settings: object) -> Site:
         "lonHostID": "msul1",
         "lonUsersDir": directory / "users",
         "lonDocRoot": directory / "html",
+        "lonDaemons": directory,
         **settings,
     }
     text = "".join(f"PerlSetVar {name} {value}\n" for name, value in values.items())

@@ -16,12 +16,12 @@ from tests.helpers.loncontrol import control
 from tests.helpers.waiting import eventually
 from tests.network.conftest import FederationFactory
 
-SECRET = "encrypt:passwd:msu:smith:old-secret:new-secret"
+SECRET = "encrypt:rolesput:msu:adam:msu:smith:secret=1"
 
 
 @pytest.fixture
 def fed(federation: FederationFactory) -> Iterator[Federation]:
-    """msul2 is down; four messages wait for it, the third holds a password."""
+    """msul2 is down; four messages wait for it, the third is a secret."""
     made = federation(["msua1", "msul2"], start=["msua1"])
     net = made.hosts["msua1"].lonnet()
     commands = [message(1, 0), message(1, 1), SECRET, message(1, 3)]
@@ -47,11 +47,11 @@ def ids(here: Host, *arguments: str) -> list[str]:
 def test_messages_are_listed_and_shown_without_their_secrets(here: Host) -> None:
     rows = listed(here, "msul2")
     assert [(row["host"], row["seq"], row["state"]) for row in rows] == [("msul2", n, "waiting") for n in range(1, 5)]
-    assert [row["command"] for row in rows] == [message(1, 0), message(1, 1), "passwd", message(1, 3)]
+    assert [row["command"] for row in rows] == [message(1, 0), message(1, 1), "rolesput", message(1, 3)]
     text = control(here, "queue", "ls").stdout
     assert text.splitlines()[0].split() == ["HOST", "SEQ", "ID", "STATE", "AGE", "ATTEMPTS", "COMMAND", "ERROR"]
     shown = control(here, "queue", "show", "msul2", ids(here)[2][:20])
-    assert "bytes       46" in shown.stdout and "secret" not in text + shown.stdout
+    assert "bytes       44" in shown.stdout and "secret" not in text + shown.stdout
     assert control(here, "queue", "ls", "msua1").stderr == "loncontrol: msua1 has no messages, and never had any\n"
     assert listed(here, "msul2", "--state", "held") == [] and len(listed(here, "msul2", "--limit", "2")) == 2
 
@@ -124,7 +124,7 @@ def test_deleted_messages_leave_a_line_in_the_perm_log_and_are_not_sent(fed: Fed
     assert result.returncode == 0 and "2 of msul2's messages will be deleted:" in result.stdout
     assert result.stdout.endswith("2 of msul2's messages deleted\n")
     removed = [line.split(":")[1:4] for line in perm_log(here) if ":R:" in line]
-    assert removed == [["R", "msul2", "log"], ["R", "msul2", "passwd"]] and "secret" not in "".join(perm_log(here))
+    assert removed == [["R", "msul2", "log"], ["R", "msul2", "rolesput"]] and "secret" not in "".join(perm_log(here))
     make_user(fed.hosts["msul2"])
     fed.hosts["msul2"].start_lond()
     assert control(here, "retry", "msul2").returncode == 0

@@ -27,7 +27,7 @@ def test_a_message_from_its_delay_to_its_execution(federation: FederationFactory
     here, there = fed.hosts["msua1"], fed.hosts["msul2"]
     net = here.lonnet()
     assert net.critical(message(1, 0), "msul2") == "con_delayed"
-    assert net.critical("encrypt:passwd:msu:smith:old-secret:new", "msul2") == "con_delayed"
+    assert net.critical("encrypt:rolesput:msu:adam:msu:smith:old-secret=1", "msul2") == "con_delayed"
     id, secret = ids(here)
     waiting = traced(here, id, "--peer")
     assert (waiting["state"], waiting["peer"]) == ("waiting", "msul2 can't be asked: there is no link to it now")
@@ -46,8 +46,8 @@ def test_a_message_from_its_delay_to_its_execution(federation: FederationFactory
     assert arrivals(there).by_caller == {1: [0, 0]}
 
     text = control(here, "trace", secret, "--peer").stdout
-    assert f"{secret} to msul2, seq 2: done" in text and ": passwd\n" in text and "old-secret" not in text
-    assert "executed passwd, of which it keeps no more than the word, for us once: " in text
+    assert f"{secret} to msul2, seq 2: done" in text and ": rolesput\n" in text and "old-secret" not in text
+    assert "executed rolesput, of which it keeps no more than the word, for us once: " in text
     journal = (there.directory / "logs" / "lond.journal").read_text()
     assert "secret" not in journal and "smith" not in journal
 
