@@ -220,8 +220,6 @@ SETTINGS: tuple[Setting, ...] = (
             "where browsers reach another host's pages; HOSTNAME or IP stands for its entry in hosts.tab"),
     Setting("lonConstructionDir", "construction_dir", _DIRECTORY, "/var/lib/loncapa/construction",
             "authors' construction spaces, DOMAIN/AUTHOR/ below it"),
-    Setting("lonMaxUpload", "max_upload", Count(1024, 1099511627776), "268435456",
-            "bytes of a file that an author uploads"),
     Setting("lonAdministrators", "administrators", _USERS, "",
             "who may see this host's administrative pages; empty: nobody"),
     Setting("londUpdateWorkers", "update_workers", Count(1, 64), "2",
@@ -324,7 +322,6 @@ class Config:
     balance_timeout: float = _DEFAULT["balance_timeout"]  # s
     spare_url: str = _DEFAULT["spare_url"]  # with HOSTNAME or IP
     construction_dir: Path = _DEFAULT["construction_dir"]
-    max_upload: int = _DEFAULT["max_upload"]  # bytes
     administrators: str = _DEFAULT["administrators"]  # USER:DOMAIN, ...
     # Updates and uploaded files
     update_workers: int = _DEFAULT["update_workers"]  # processes

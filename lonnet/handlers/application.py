@@ -21,9 +21,13 @@ from lonnet.client import Lonnet
 from lonnet.handlers.home import home
 from lonnet.handlers.login import login
 from lonnet.handlers.pages import guard, http_error, network_error
+from lonnet.handlers.problem import problem
+from lonnet.handlers.publish import publish
+from lonnet.handlers.raw import raw
+from lonnet.handlers.res import res
 from lonnet.handlers.status import status
 
-BLUEPRINTS: tuple[Blueprint, ...] = (home, login, status)
+BLUEPRINTS: tuple[Blueprint, ...] = (home, login, raw, res, problem, publish, status)
 
 FORM_BYTES = 65536  # of a request's body; views that take files allow themselves more
 
@@ -36,6 +40,7 @@ def create_app(net: Lonnet | str | os.PathLike[str] | None = None) -> Flask:
     """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = FORM_BYTES
+    app.url_map.merge_slashes = False  # a path with two is none of ours
     app.register_error_handler(HTTPException, http_error)
     app.register_error_handler(LonError, network_error)
     app.after_request(_guard)

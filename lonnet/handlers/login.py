@@ -155,7 +155,7 @@ def _form(wanted: str, code: int = 200, problem: str = "", user: str = "", domai
         wanted=wanted,
         problem=problem,
         token=token,
-        user=user,
+        user=user if user.isprintable() else "",
         domain=domain or config().def_domain,
         domains=domains,
     )

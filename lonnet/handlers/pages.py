@@ -17,7 +17,7 @@ from flask import Blueprint, Response, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from common.errors import LonError, PeerUnavailable
-from lonnet.errors import DeliveryFailed, Refused
+from lonnet.errors import DeliveryFailed, Refused, ResourceNotFound
 from lonnet.handlers.access import TOKEN, current_session, is_administrator, network
 
 log = logging.getLogger(__name__)
@@ -92,6 +92,8 @@ def network_error(error: LonError) -> Response:
         response = error_page(503, _UNREACHABLE)
         response.headers["Retry-After"] = str(RETRY_SECONDS)
         return response
+    if isinstance(error, ResourceNotFound):
+        return error_page(404, _EXPLANATIONS[404])
     if isinstance(error, Refused):
         return error_page(403, _REFUSED)
     log.warning("%s %s: %s", request.method, request.path, error)

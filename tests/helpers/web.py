@@ -62,12 +62,12 @@ class Browser:
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> TestResponse:
         """Fetch a page."""
-        found = self.client.get(path, headers=headers, environ_base=self._environ, base_url=self._base)
+        found = self.client.get(path, headers=headers, environ_base=self._environ, base_url=self._base, buffered=True)
         return checked(found)
 
     def post(self, path: str, fields: Mapping[str, Any]) -> TestResponse:
         """Send a form as it is."""
-        found = self.client.post(path, data=fields, environ_base=self._environ, base_url=self._base)
+        found = self.client.post(path, data=fields, environ_base=self._environ, base_url=self._base, buffered=True)
         return checked(found)
 
     def submit(self, page: str, fields: Mapping[str, Any], to: str | None = None) -> TestResponse:

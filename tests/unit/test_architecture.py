@@ -28,6 +28,7 @@ PURE = (
     "common.metadata",
     "common.resource_path",
     "lonc.retry",
+    "lonnet.handlers.problem_format",
     "lond.refusals",
 )
 IMPURE = {"os", "socket", "signal", "time", "selectors"}

@@ -1,0 +1,554 @@
+"""/raw, /res, problems and publishing on one host: who gets what, and what is never given away or written."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from common.metadata import Metadata, parse_metadata
+from lonnet.handlers.authors import author_role, is_in_force
+from tests.helpers.web import HERE, HOME, OTHER, Browser, NetInMemory, app_of, hidden, network
+
+MEMBER = "127.0.0.1"  # msua1
+CONTENT = bytes(range(256)) * 1000
+PATH = "msu/smith/kin/fall.html"
+PROBLEM = "msu/smith/kin/light.problem"
+LIGHT = b"""<problem><startouttext />How fast is light in vacuum?<endouttext />
+<numericalresponse answer="299792458" unit="m/s"><responseparam type="tolerance" default="1%" /></numericalresponse>
+</problem>"""
+PLANETS = b"""<problem><startouttext />Which is the largest planet?<endouttext /><radiobuttonresponse><foilgroup>
+<foil value="false"><startouttext />Mars<endouttext /></foil>
+<foil value="true"><startouttext />Jupiter<endouttext /></foil>
+</foilgroup></radiobuttonresponse></problem>"""
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> NetInMemory:
+    made = network(tmp_path, HOME)
+    made.fake.londs[HOME].users["msu:smith"]["roles"] = {"%2fmsu%2f_au": "0_0"}
+    return made
+
+
+@pytest.fixture
+def app(net: NetInMemory) -> Flask:
+    return app_of(net)
+
+
+@pytest.fixture
+def smith(app: Flask) -> Browser:
+    browser = Browser(app)
+    browser.log_in()
+    return browser
+
+
+@pytest.fixture
+def jones(app: Flask) -> Browser:
+    browser = Browser(app)
+    browser.log_in("jones", "another")
+    return browser
+
+
+@pytest.fixture(autouse=True)
+def nothing_outside(tmp_path: Path) -> Iterator[None]:
+    """Whatever a test sends, files appear in the places that are made for them alone."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret.html").write_text("secret")
+    yield
+    assert {path.name for path in tmp_path.iterdir()} <= {"ids", "html", "construction", "outside", "jobs"}
+    assert [path.name for path in outside.iterdir()] == ["secret.html"]
+    assert (outside / "secret.html").read_text() == "secret"
+
+
+def publish(net: NetInMemory, path: str = PATH, content: bytes = CONTENT, **metadata: Any) -> None:
+    values = {"title": "Free fall", "author": "smith:msu", "copyright": "public", **metadata}
+    net.resources.publish(path, BytesIO(content), Metadata(**values))
+
+
+def digest(content: bytes) -> str:
+    return sha256(content).hexdigest()
+
+
+# --- /res -------------------------------------------------------------------------------------------------
+
+
+def test_a_resource_is_sent_whole_with_its_digest_as_tag(net: NetInMemory, jones: Browser) -> None:
+    publish(net)
+    answer = jones.get(f"/res/{PATH}")
+    assert (answer.status_code, answer.data, answer.mimetype) == (200, CONTENT, "text/html")
+    assert answer.headers["ETag"] == f'"{digest(CONTENT)}"'
+    assert answer.headers["Content-Length"] == str(len(CONTENT))
+    assert answer.headers["Cache-Control"] == "private, no-cache"
+    assert "script-src 'none'" in answer.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status", "part"),
+    [
+        ("bytes=0-9", 206, CONTENT[:10]),
+        ("bytes=100-", 206, CONTENT[100:]),
+        ("bytes=-5", 206, CONTENT[-5:]),
+        ("bytes=255999-300000", 206, CONTENT[255999:]),
+        ("bytes=256000-", 416, None),
+        ("lines=1-2", 200, CONTENT),
+        ("bytes=x", 200, CONTENT),
+    ],
+)
+def test_parts(net: NetInMemory, jones: Browser, wanted: str, status: int, part: bytes | None) -> None:
+    publish(net)
+    answer = jones.get(f"/res/{PATH}", {"Range": wanted})
+    assert answer.status_code == status
+    if part is not None:
+        assert answer.data == part and answer.headers["Content-Length"] == str(len(part))
+
+
+def test_conditional_requests(net: NetInMemory, jones: Browser) -> None:
+    publish(net)
+    tag = jones.get(f"/res/{PATH}").headers["ETag"]
+    same = jones.get(f"/res/{PATH}", {"If-None-Match": tag})
+    assert (same.status_code, same.data, same.headers["ETag"]) == (304, b"", tag)
+    part = {"Range": "bytes=0-9", "If-Range": tag}
+    assert jones.get(f"/res/{PATH}", part).data == CONTENT[:10]
+    publish(net, content=b"new")
+    assert jones.get(f"/res/{PATH}", {"If-None-Match": tag}).data == b"new"
+    assert jones.get(f"/res/{PATH}", part).data == b"new"
+
+
+def test_head(net: NetInMemory, app: Flask, jones: Browser) -> None:
+    publish(net)
+    answer = jones.client.head(f"/res/{PATH}", base_url="http://msua1.example.org", buffered=True)
+    assert (answer.status_code, answer.data, answer.content_length) == (200, b"", len(CONTENT))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("a.html", "text/html"),
+        ("a.png", "image/png"),
+        ("a.svg", "image/svg+xml"),
+        ("a.pdf", "application/pdf"),
+        ("a.css", "text/css"),
+        ("a.js", "text/javascript"),
+        ("a.webp", "image/webp"),
+        ("a.tar.gz", "application/gzip"),
+        ("a.unknownthing", "application/octet-stream"),
+    ],
+)
+def test_media_types_do_not_depend_on_the_machine(net: NetInMemory, jones: Browser, name: str, kind: str) -> None:
+    publish(net, f"msu/smith/{name}", b"x")
+    assert jones.get(f"/res/msu/smith/{name}").mimetype == kind
+
+
+def test_names_of_all_scripts(net: NetInMemory, jones: Browser) -> None:
+    publish(net, "msu/smith/übung 1/été.html", b"x")
+    assert jones.get("/res/msu/smith/übung 1/été.html").data == b"x"
+
+
+def test_an_older_version(net: NetInMemory, jones: Browser) -> None:
+    publish(net, content=b"one")
+    publish(net, content=b"two")
+    assert jones.get("/res/msu/smith/kin/fall.1.html").data == b"one"
+    assert jones.get(f"/res/{PATH}").data == b"two"
+
+
+def test_nobody_reads_without_a_log_in(net: NetInMemory, app: Flask) -> None:
+    publish(net)
+    answer = Browser(app).get(f"/res/{PATH}")
+    assert (answer.status_code, answer.location) == (302, f"/adm/login?next=/res/{PATH}")
+
+
+@pytest.mark.parametrize(
+    ("copyright", "of_domain", "of_other"),
+    [("public", 200, 200), ("domain", 200, 403), ("private", 403, 403), ("other", 200, 200), ("third", 200, 403)],
+)
+def test_who_may_read(net: NetInMemory, app: Flask, copyright: str, of_domain: int, of_other: int) -> None:
+    publish(net, copyright=copyright)
+    smith, jones, stranger = (Browser(app) for _ in range(3))
+    smith.log_in()
+    jones.log_in("jones", "another")
+    log_in_from_elsewhere(net, stranger)
+    assert smith.get(f"/res/{PATH}").status_code == 200
+    assert jones.get(f"/res/{PATH}").status_code == of_domain
+    assert stranger.get(f"/res/{PATH}").status_code == of_other
+
+
+def log_in_from_elsewhere(net: NetInMemory, browser: Browser) -> None:
+    """A session of a user of the domain other, without asking that domain."""
+    from lonnet.sessions import Sessions
+
+    session_id, _ = Sessions(net.site.config).create("doe", "other", "otherl1")
+    browser.client.set_cookie("lonID", session_id, domain="msua1.example.org")
+
+
+TRICKS = [
+    "../../../etc/passwd",
+    "msu/smith/../../../outside/secret.html",
+    "msu/smith/%2e%2e/%2e%2e/%2e%2e/outside/secret.html",
+    "msu/smith/..%2f..%2f..%2foutside%2fsecret.html",
+    "msu/smith/..\\..\\outside\\secret.html",
+    "msu/smith/..%5c..%5coutside%5csecret.html",
+    "msu/smith/%252e%252e/secret.html",
+    "msu/smith/secret.html%00.png",
+    "msu/smith/%00",
+    "msu/smith/.hidden.html",
+    "msu/smith/kin/fall.html.meta",
+    "msu/smith/kin/fall.html.subscription",
+    "msu/smith/link.html",
+    "msu/smith/way/secret.html",
+    "msu/smith/" + "x" * 10_000 + ".html",
+    "msu/smith/" + "d/" * 5_000 + "x.html",
+    "msu/smith",
+    "msu",
+    "%2fetc/passwd",
+    "msu/smith/%ff%fe.html",
+    "msu/smith/a%0d%0aSet-Cookie:x.html",
+]
+
+
+@pytest.fixture
+def tricky(net: NetInMemory, tmp_path: Path) -> None:
+    """A tree with symbolic links that lead out of it."""
+    publish(net)
+    here = tmp_path / "html" / "res" / "msu" / "smith"
+    os.symlink(tmp_path / "outside" / "secret.html", here / "link.html")
+    (here / "link.html.meta").write_bytes((here / "kin" / "fall.html.meta").read_bytes())
+    os.symlink(tmp_path / "outside", here / "way")
+
+
+@pytest.mark.usefixtures("tricky")
+@pytest.mark.parametrize("path", TRICKS)
+def test_no_path_leads_out_of_the_tree(app: Flask, smith: Browser, path: str) -> None:
+    for answer in (smith.get(f"/res/{path}"), Browser(app, MEMBER).get(f"/raw/{path}")):
+        assert answer.status_code in (400, 403, 404), answer.status_code
+        assert b"secret" not in answer.data.replace(b"secret.html", b"")
+
+
+# --- /raw -------------------------------------------------------------------------------------------------
+
+
+def subscribe(tmp_path: Path, host: str = HERE, ip: str = MEMBER) -> None:
+    (tmp_path / "html" / "res" / "msu" / "smith" / "kin" / "fall.html.subscription").write_text(
+        f"{host}:{ip}:1700000000\n"
+    )
+
+
+def test_subscribers_get_content_and_metadata(net: NetInMemory, app: Flask, tmp_path: Path) -> None:
+    publish(net)
+    subscribe(tmp_path)
+    member = Browser(app, MEMBER)
+    answer, meta = member.get(f"/raw/{PATH}"), member.get(f"/raw/{PATH}.meta")
+    assert (answer.status_code, answer.data) == (200, CONTENT)
+    assert parse_metadata(meta.data, "meta").digest == f"sha256={digest(CONTENT)}"
+    for one in (answer, meta):
+        assert one.headers["X-Resource-Digest"] == f"sha256={digest(CONTENT)}"
+        assert one.headers["X-Resource-Version"] == "1" and one.content_length == len(one.data)
+
+
+def test_each_delivery_of_a_content_is_counted(net: NetInMemory, app: Flask, tmp_path: Path) -> None:
+    publish(net)
+    subscribe(tmp_path)
+    member = Browser(app, MEMBER)
+    for path in (PATH, f"{PATH}.meta", PATH):
+        member.get(f"/raw/{path}")
+    member.client.head(f"/raw/{PATH}", environ_base={"REMOTE_ADDR": MEMBER}, buffered=True)
+    assert net.resources.deliveries("smith", "msu") == {PATH: {"msu": 2}}
+
+
+def test_a_delivery_does_not_wait_for_its_counter(
+    net: NetInMemory, app: Flask, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(net)
+    subscribe(tmp_path)
+    net.fake.answers[HOME, "inc"] = "error: 28 no room"
+    assert Browser(app, MEMBER).get(f"/raw/{PATH}").data == CONTENT
+    assert "is not counted: error 28" in caplog.text
+
+
+def test_strangers_and_those_who_have_not_subscribed_get_nothing(net: NetInMemory, app: Flask, tmp_path: Path) -> None:
+    publish(net)
+    other = net.site.table[OTHER].ip
+    for path in (PATH, f"{PATH}.meta"):
+        assert Browser(app, MEMBER).get(f"/raw/{path}").status_code == 403
+    subscribe(tmp_path)
+    for path in (PATH, f"{PATH}.meta"):
+        assert [Browser(app, ip).get(f"/raw/{path}").status_code for ip in (MEMBER, other, "127.9.9.9")] == [
+            200,
+            403,
+            403,
+        ]
+    assert Browser(app).log_in().status_code == 303, "a session is no membership"
+
+
+def test_what_is_withdrawn_is_not_sent_even_to_subscribers(net: NetInMemory, app: Flask, tmp_path: Path) -> None:
+    publish(net, copyright="private")
+    subscribe(tmp_path)
+    assert Browser(app, MEMBER).get(f"/raw/{PATH}").status_code == 403
+
+
+# --- problems ---------------------------------------------------------------------------------------------
+
+
+def hand_in(browser: Browser, text: str, path: str = PROBLEM) -> TestResponse:
+    return browser.submit(f"/res/{path}", {"answer": text})
+
+
+def test_a_problem_is_asked_graded_and_stored(net: NetInMemory, jones: Browser) -> None:
+    publish(net, PROBLEM, LIGHT, title="Speed of light")
+    page = jones.get(f"/res/{PROBLEM}").text
+    assert "How fast is light in vacuum?" in page and "m/s" in page and "Your answers" not in page
+    answer = hand_in(jones, "3e6")
+    assert (answer.status_code, answer.location) == (303, f"/res/{PROBLEM}")
+    assert "Not right yet" in jones.get(f"/res/{PROBLEM}").text
+    hand_in(jones, "3.0e8")
+    page = jones.get(f"/res/{PROBLEM}").text
+    assert "You have solved this problem with try 2." in page and "3e6 m/s" in page and 'name="answer"' not in page
+    stored = net.user("jones", "msu").restore("problems", PROBLEM)
+    assert [dict(version.values) for version in stored.versions] == [
+        {"answer": "3e6", "award": "incorrect", "version": "1", "host": HOME},
+        {"answer": "3.0e8", "award": "correct", "version": "1", "host": HOME},
+    ]
+    assert f'<a href="/res/{PROBLEM}">' in jones.get("/").text and "solved" in jones.get("/").text
+
+
+def test_a_choice(net: NetInMemory, jones: Browser) -> None:
+    publish(net, PROBLEM, PLANETS)
+    hand_in(jones, "1")
+    hand_in(jones, "2")
+    page = jones.get(f"/res/{PROBLEM}").text
+    assert "solved this problem" in page and page.count("Jupiter") == page.count("Mars") == 1
+
+
+@pytest.mark.parametrize(("content", "secrets"), [(LIGHT, ["299792458", "1%"]), (PLANETS, ["true", "false"])])
+def test_answers_are_never_sent(net: NetInMemory, jones: Browser, content: bytes, secrets: list[str]) -> None:
+    publish(net, PROBLEM, content, sourceavail="closed", copyright="public")
+    stranger = Browser(app_of(net))
+    log_in_from_elsewhere(net, stranger)
+    net.fake.answers[HOME, "restore"] = "error: 2 nothing"
+    pages = [jones.get(f"/res/{PROBLEM}"), hand_in(jones, "9"), jones.get(f"/res/{PROBLEM}", {"Range": "bytes=0-"})]
+    for page in pages:
+        assert not [secret for secret in secrets if secret in page.text]
+
+
+def test_after_the_right_answer_nothing_is_stored(net: NetInMemory, jones: Browser) -> None:
+    publish(net, PROBLEM, LIGHT)
+    form = {**hidden(jones.get(f"/res/{PROBLEM}").text)}
+    for text in ("299792458", "5"):
+        jones.post(f"/res/{PROBLEM}", {**form, "answer": text})
+    assert net.user("jones", "msu").restore("problems", PROBLEM).version == 1
+
+
+@pytest.mark.parametrize("text", ["", "fast", "<script>alert(1)</script>", "1" * 1000, '"><b>'])
+def test_what_can_t_be_graded_is_said_and_not_stored(net: NetInMemory, jones: Browser, text: str) -> None:
+    publish(net, PROBLEM, LIGHT)
+    answer = hand_in(jones, text)
+    assert answer.status_code == 422 and ("Write a number" in answer.text or "at most" in answer.text)
+    assert not net.user("jones", "msu").restore("problems", PROBLEM)
+
+
+def test_an_answer_whose_home_server_is_down_is_kept(net: NetInMemory, jones: Browser) -> None:
+    publish(net, PROBLEM, LIGHT)
+    form = hidden(jones.get(f"/res/{PROBLEM}").text)
+    net.fake.down.add(HOME)
+    page = jones.get(f"/res/{PROBLEM}")
+    assert page.status_code == 200 and "does not answer now" in page.text
+    answer = jones.post(f"/res/{PROBLEM}", {**form, "answer": "3e8"})
+    assert answer.status_code == 200 and "Right." in answer.text and "will arrive there by itself" in answer.text
+    assert [line.partition(":")[0] for _, line in net.fake.delayed] == ["store"]
+
+
+def test_an_answer_that_could_not_be_stored_is_not_called_right(net: NetInMemory, jones: Browser) -> None:
+    publish(net, PROBLEM, LIGHT)
+    net.fake.answers[HOME, "store"] = "con_failed"
+    answer = hand_in(jones, "3e8")
+    assert answer.status_code == 503 and "Right" not in answer.text
+
+
+def test_another_site_can_t_answer_for_a_learner(net: NetInMemory, jones: Browser) -> None:
+    publish(net, PROBLEM, LIGHT)
+    assert jones.post(f"/res/{PROBLEM}", {"answer": "3e8"}).status_code == 403
+    assert not net.user("jones", "msu").restore("problems", PROBLEM)
+
+
+def test_html_in_titles_and_stored_answers_is_text(net: NetInMemory, jones: Browser) -> None:
+    publish(net, PROBLEM, PLANETS, title="<script>alert(1)</script>")
+    net.user("jones", "msu").store("problems", PROBLEM, {"answer": "<script>2</script>", "award": "incorrect"})
+    page = jones.get(f"/res/{PROBLEM}").text
+    assert "&lt;script&gt;alert(1)" in page and "&lt;script&gt;2" in page
+
+
+@pytest.mark.parametrize(("sourceavail", "of_other"), [("open", 200), ("closed", 403)])
+def test_who_may_see_the_source(net: NetInMemory, app: Flask, sourceavail: str, of_other: int) -> None:
+    publish(net, PROBLEM, LIGHT, sourceavail=sourceavail)
+    smith, stranger = Browser(app), Browser(app)
+    smith.log_in()
+    log_in_from_elsewhere(net, stranger)
+    page = smith.get(f"/adm/source/{PROBLEM}")
+    assert page.status_code == 200 and "&lt;problem&gt;" in page.text
+    assert stranger.get(f"/adm/source/{PROBLEM}").status_code == of_other
+    publish(net)
+    assert smith.get(f"/adm/source/{PATH}").status_code == 404
+
+
+def test_a_file_that_is_no_problem(net: NetInMemory, jones: Browser, caplog: pytest.LogCaptureFixture) -> None:
+    publish(net, PROBLEM, b"<quiz/>")
+    answer = jones.get(f"/res/{PROBLEM}")
+    assert answer.status_code == 500 and "its file is not one" in answer.text and "quiz" not in answer.text
+    assert "the outermost element is quiz" in caplog.text
+
+
+# --- publishing -------------------------------------------------------------------------------------------
+
+
+def upload(browser: Browser, content: bytes = CONTENT, filename: str = "fall.html", name: str = "") -> TestResponse:
+    return browser.submit("/adm/publish", {"file": (BytesIO(content), filename), "name": name})
+
+
+FORM = {"title": "Free fall", "copyright": "public", "domains": "", "sourceavail": "open"}
+
+
+def test_upload_publish_and_publish_again(net: NetInMemory, smith: Browser, tmp_path: Path) -> None:
+    assert "Nothing is here yet" in smith.get("/adm/publish").text
+    answer = upload(smith, name="kin/fall.html")
+    assert (answer.status_code, answer.location) == (303, "/adm/publish/kin/fall.html")
+    assert "Not published yet" in smith.get(answer.location).text
+    assert "kin/fall.html" in smith.get("/adm/publish").text
+    answer = smith.submit("/adm/publish/kin/fall.html", FORM)
+    assert answer.status_code == 200 and "Version 1 is published" in answer.text
+    assert smith.get(f"/res/{PATH}").data == CONTENT
+    upload(smith, b"better", name="kin/fall.html")
+    subscribe(tmp_path)
+    answer = smith.submit("/adm/publish/kin/fall.html", {**FORM, "copyright": "domains", "domains": "other, third"})
+    assert "Version 2 is published" in answer.text and HERE in answer.text
+    metadata = net.resources.fetch(PATH).metadata
+    assert (metadata.title, metadata.author, metadata.copyright) == ("Free fall", "smith:msu", "other,third")
+    page = smith.get("/adm/publish/kin/fall.html").text
+    assert 'value="other,third"' in page and "127.0.0.1" in page
+
+
+def test_a_file_keeps_its_own_name(smith: Browser) -> None:
+    assert upload(smith, filename="some/where/pic.png").location == "/adm/publish/pic.png"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../jones/fall.html",
+        "../../fall.html",
+        "a/../../../b.html",
+        "a\\..\\b.html",
+        ".htaccess.txt",
+        "a/.git/b.html",
+        "a%2e%2e/b.html",
+        "a\0.html",
+        "fall.html.meta",
+        "fall.html.subscription",
+        "fall.3.html",
+        "noextension",
+        "x" * 10_000 + ".html",
+        "a//b.html",
+        "a\nb.html",
+    ],
+)
+def test_names_that_resources_can_t_have_are_refused(smith: Browser, tmp_path: Path, name: str) -> None:
+    answer = upload(smith, name=name)
+    assert answer.status_code == 422 and "was not kept" in answer.text
+    assert not [path for path in (tmp_path / "construction").rglob("*") if path.is_file()]
+    assert smith.get(f"/adm/publish/{name.replace('%', '%25')}").status_code == 404
+
+
+def test_uploads_over_the_limit_are_refused_and_leave_nothing(tmp_path: Path) -> None:
+    net = network(tmp_path, HOME, max_resource=100_000)
+    net.fake.londs[HOME].users["msu:smith"]["roles"] = {"%2fmsu%2f_au": "0_0"}
+    smith = Browser(app_of(net))
+    smith.log_in()
+    form = hidden(smith.get("/adm/publish").text)
+    for size, status in ((100_000, 303), (100_001, 413), (200_000, 413)):
+        answer = smith.post("/adm/publish", {**form, "file": (BytesIO(b"x" * size), f"{size}.html")})
+        assert answer.status_code == status
+    files = [path.name for path in (tmp_path / "construction").rglob("*") if path.is_file()]
+    assert files == ["100000.html"]
+
+
+def test_symbolic_links_in_the_construction_space_lead_nowhere(smith: Browser, tmp_path: Path) -> None:
+    upload(smith, filename="a.html")
+    space = tmp_path / "construction" / "msu" / "smith"
+    os.symlink(tmp_path / "outside" / "secret.html", space / "link.html")
+    os.symlink(tmp_path / "outside", space / "way")
+    assert "link.html" not in smith.get("/adm/publish").text and "way" not in smith.get("/adm/publish").text
+    for name in ("link.html", "way/secret.html"):
+        assert smith.get(f"/adm/publish/{name}").status_code == 404
+        assert smith.submit("/adm/publish/a.html", FORM, f"/adm/publish/{name}").status_code == 404
+    assert upload(smith, name="way/new.html").status_code == 422
+    assert upload(smith, name="link.html").status_code == 303, "the link is replaced, not followed"
+
+
+def test_a_problem_with_a_mistake_is_not_published(net: NetInMemory, smith: Browser) -> None:
+    upload(smith, b"<problem>\n<script/></problem>", "light.problem")
+    answer = smith.submit("/adm/publish/light.problem", {**FORM, "title": "<b>T</b>"})
+    assert answer.status_code == 422 and "line 2: the element script in problem is not understood" in answer.text
+    assert "&lt;b&gt;T&lt;/b&gt;" in answer.text
+    assert smith.get("/res/msu/smith/light.problem").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"copyright": "every one"}, {"copyright": ""}, {"sourceavail": "x"}, {"title": "a\nb"}]
+)
+def test_metadata_that_can_t_be_are_refused(smith: Browser, wrong: dict[str, str]) -> None:
+    upload(smith, filename="a.html")
+    answer = smith.submit("/adm/publish/a.html", {**FORM, **wrong})
+    assert answer.status_code == 422 and "Not published" in answer.text
+
+
+def test_only_authors_publish_and_only_at_home_and_by_their_own_forms(
+    net: NetInMemory, app: Flask, smith: Browser, jones: Browser, tmp_path: Path
+) -> None:
+    assert jones.get("/adm/publish").status_code == 403
+    assert Browser(app).get("/adm/publish").status_code == 302
+    assert smith.post("/adm/publish", {"file": (BytesIO(b"x"), "a.html")}).status_code == 403
+    upload(smith, filename="a.html")
+    assert smith.post("/adm/publish/a.html", FORM).status_code == 403
+    net.fake.londs[OTHER].do_makeuser("msu", "roe", "internal", "pw")
+    net.fake.londs[OTHER].users["msu:roe"]["roles"] = {"%2fmsu%2f_au": "0_0"}
+    roe = Browser(app)
+    roe.log_in("roe", "pw")
+    answer = roe.get("/adm/publish")
+    assert answer.status_code == 403 and "https://msul2.example.org/adm/publish" in answer.text
+    assert "https://msul2.example.org/adm/publish" in roe.get("/").text
+
+
+@pytest.mark.parametrize(
+    ("value", "now", "holds"),
+    [
+        ("0_0", 5, True),
+        ("", 5, False),
+        ("10_0", 9, True),
+        ("10_0", 10, False),
+        ("0_7", 6, False),
+        ("0_7", 7, True),
+        ("au_0_0", 5, True),
+        ("10", 9, True),
+        ("x", 5, False),
+        ("-1_0", 5, False),
+        ("au", 5, False),
+    ],
+)
+def test_roles_have_their_time(value: str, now: float, holds: bool) -> None:
+    assert is_in_force(value, now) is holds
+    assert author_role("msu") == "/msu/_au"
+
+
+def test_nothing_of_an_author_s_forms_is_logged_but_what_was_uploaded(
+    smith: Browser, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    upload(smith, filename="a.html")
+    assert "upload of msu/smith/a.html by smith:msu" in caplog.text
