@@ -29,10 +29,11 @@ from common.scoreboard import Slot
 from common.site import Site, bind_address
 from common.title import set_title
 from lonc.callers import Caller, CallerRequest, Callers
-from lonc.delivery import CriticalRequest, Delivery
+from lonc.delivery import Delivery
 from lonc.latency import Latencies
 from lonc.link import Link
 from lonc.reasons import kind_of
+from lonc.waiters import CriticalRequest
 
 log = logging.getLogger(__name__)
 
@@ -183,7 +184,9 @@ class Child:
     def _on_critical(self, caller: Caller, line: bytes) -> None:
         _, id, command = line.split(b":", 2) if line.count(b":") > 1 else (b"", b"", b"")
         deadline = self.loop.clock() + self.config.critical_timeout
-        request = CriticalRequest(caller, self.delivery, id.decode("ascii", "replace").lower(), command, deadline)
+        request = CriticalRequest(
+            caller, self.delivery.waiters, id.decode("ascii", "replace").lower(), command, deadline
+        )
         caller.outstanding.append(request)
         encrypt = command.startswith(ENCRYPT)
         if not _ID.fullmatch(id) or not command:
@@ -194,7 +197,7 @@ class Child:
             request.answered(instead)
         else:
             self.delivery.accept(request)
-            if self.delivery.full:
+            if self.delivery.waiters.full:
                 caller.paused = True
                 self._paused.append(caller)
 
@@ -208,7 +211,7 @@ class Child:
         if self.delivery.damaged and self.link.up:
             self.link.close()
             self._on_lost("its FIFO is damaged", False)
-        if self._paused and not self.delivery.full:
+        if self._paused and not self.delivery.waiters.full:
             self._resume()
         self.callers.flush()
         if self._draining and not self.callers.busy and self.delivery.idle:

@@ -28,47 +28,18 @@ from common.lease import Lease
 from common.metrics import LONC, Layout
 from common.permlog import ENCRYPT, Event, PermLog
 from common.protocol import unsendable
-from lonc.callers import Caller, CallerRequest
 from lonc.link import Link
 from lonc.outbox import Outbox
+from lonc.waiters import CON_DELAYED, CriticalRequest, Waiters
 
 log = logging.getLogger(__name__)
 
-CON_DELAYED, CON_FAILED = b"con_delayed", b"con_failed"
+CON_FAILED = b"con_failed"
 PATIENCE = 1.0  # seconds that another writer of the FIFO may hold up this loop
 RETRY_MARKS = 1.0  # seconds between tries to record outcomes while the disk refuses them
 POSTPONE = 30.0  # seconds before a message is sent again that the other side could not take for the moment
-NOT_NOW = (
-    b"error: 5 ",
-    b"error: 11 ",
-    b"error: 28 ",
-)  # its disk or its locks; everything else that is refused is final
+NOT_NOW = (b"error: 5 ", b"error: 11 ", b"error: 28 ")  # its disk, its locks; all else that is refused is final
 REFUSALS = (b"refused", b"rejected", b"unknown_cmd", b"error:")
-
-
-class CriticalRequest(CallerRequest):
-    """A critical message that a caller of this child brought."""
-
-    __slots__ = ("_delivery", "accepted", "id")
-
-    def __init__(self, caller: Caller, delivery: Delivery, id: str, command: bytes, deadline: float) -> None:
-        super().__init__(caller, command, False, deadline)
-        self.id = id
-        self.accepted = False
-        self._delivery = delivery
-
-    def answered(self, reply: bytes) -> None:
-        """Take the answer, unless the caller has got one already."""
-        if self.reply is None:
-            if self.accepted:
-                self._delivery.release(self)
-            super().answered(reply)
-
-    def failed(self) -> None:
-        """No reply in time, or the link is lost: the message stays in the FIFO."""
-        if self.reply is None:
-            self._delivery.log_delayed(self.command)
-            self.answered(CON_DELAYED)
 
 
 class Delivery:
@@ -84,10 +55,9 @@ class Delivery:
         self._outcomes: list[tuple[Row, bytes]] = []
         self._unmarked: list[Outcome] = []  # outcomes that the disk refused; tried again
         self._mark_again_at = 0.0
-        self._callers: dict[str, list[CriticalRequest]] = {}
+        self.waiters = Waiters(host, config, perm_log)
         self._outbox = Outbox(config.window_bytes)
         self._in_flight: deque[Row] = deque()
-        self._accepted = self._accepted_bytes = 0  # messages whose callers wait
         self._backlog_end = 0
         self._limit = 1
         self._draining = False
@@ -98,25 +68,7 @@ class Delivery:
     def accept(self, request: CriticalRequest) -> None:
         """A critical message arrived; it is recorded at the end of the turn."""
         self._arrived.append(request)
-        request.accepted = True
-        self._accepted += 1
-        self._accepted_bytes += request.size
-
-    def release(self, request: CriticalRequest) -> None:
-        """Its caller waits no longer."""
-        request.accepted = False
-        self._accepted -= 1
-        self._accepted_bytes -= request.size
-        requests = self._callers.get(request.id)
-        if requests and request in requests:
-            requests.remove(request)
-            if not requests:
-                del self._callers[request.id]
-
-    @property
-    def full(self) -> bool:
-        """Whether so many callers wait, or with so much, that no more messages are to be read from any."""
-        return self._accepted >= self._config.window or self._accepted_bytes >= self._config.window_bytes
+        self.waiters.count(request)
 
     def start(self) -> None:
         """The link is up and the lease is ours: begin to send what waits."""
@@ -141,7 +93,7 @@ class Delivery:
     @property
     def idle(self) -> bool:
         """Whether nothing is in flight and no caller of ours waits."""
-        return not (self._in_flight or self._outcomes or self._unmarked or self._arrived or self._callers)
+        return not (self._in_flight or self._outcomes or self._unmarked or self._arrived or self.waiters)
 
     @property
     def wants_room(self) -> bool:
@@ -168,19 +120,15 @@ class Delivery:
             self._unmarked, rows = marks, []
             self._mark_again_at = self._link.loop.clock() + RETRY_MARKS
         self._tally.observe("commit_seconds", self._link.loop.clock() - begun)
-        for row, reply in outcomes:  # what the other side answered is true, whether it could be recorded or not
-            self._tell_callers(row, reply)
+        self._tell_callers(outcomes)  # what the other side answered is true, whether it could be recorded or not
         if rows:
             self._take_rows(arrived, rows)
         else:
             self._refuse(arrived)
 
     def _state_for(self, row: Row, reply: bytes) -> str:
-        return FAILED if reply.startswith(REFUSALS) and not self._waiting(row.id) else DONE
-
-    def _waiting(self, id: str) -> list[CriticalRequest]:
-        """Who will hear the reply, as far as we can know: refused, a message that nobody hears of is kept."""
-        return [r for r in self._callers.get(id, ()) if r.reply is None and not r.caller.hung_up]
+        # Refused, a message that nobody hears of is kept.
+        return FAILED if reply.startswith(REFUSALS) and not self.waiters.will_hear(row.id) else DONE
 
     def _refuse(self, arrived: list[CriticalRequest]) -> None:
         for request in arrived:
@@ -193,14 +141,14 @@ class Delivery:
             self._trouble = str(error)
             log.error("critical messages to %s can't be recorded: %s", self._host, error)
 
-    def _tell_callers(self, row: Row, reply: bytes) -> None:
-        self._tally.add("deliveries", "refused" if reply.startswith(REFUSALS) else "delivered")
-        heard = False
-        for request in self._callers.pop(row.id, ()):
-            heard = heard or not request.caller.hung_up
-            request.answered(reply)
-        if not heard:
-            self._log_sent_later(row, reply)
+    def _tell_callers(self, outcomes: list[tuple[Row, bytes]]) -> None:
+        refused = 0
+        for row, reply in outcomes:
+            refused += reply.startswith(REFUSALS)
+            if not self.waiters.answer(row.id, reply):
+                self._log_sent_later(row, reply)
+        self._tally.add("deliveries", "refused", refused)
+        self._tally.add("deliveries", "delivered", len(outcomes) - refused)
 
     def _log_sent_later(self, row: Row, reply: bytes) -> None:
         if reply.startswith(REFUSALS):
@@ -209,10 +157,6 @@ class Delivery:
             )
         else:
             self._perm_log.write(Event.SENT, self._host, row.command)
-
-    def log_delayed(self, command: bytes) -> None:
-        """A caller is told that its message is delayed."""
-        self._perm_log.write(Event.DELAYED, self._host, command)
 
     def _take_rows(self, arrived: list[CriticalRequest], rows: list[Row]) -> None:
         for request, row in zip(arrived, rows, strict=True):
@@ -226,7 +170,7 @@ class Delivery:
         if row.state == WAITING and self._postponed:
             request.failed()
         elif row.state == WAITING:
-            self._callers.setdefault(row.id, []).append(request)
+            self.waiters.attach(request)
         else:
             request.answered(CON_DELAYED if row.reply is None else row.reply)
 
@@ -262,7 +206,7 @@ class Delivery:
     def send(self) -> None:
         """Send what may be sent now."""
         link = self._link
-        if not self.lease.held or not link.up or self._postponed or (self._draining and not self._callers):
+        if not self.lease.held or not link.up or self._postponed or (self._draining and not self.waiters):
             return
         if self._outbox:
             self._heed_others()
@@ -279,7 +223,7 @@ class Delivery:
         """The other side has executed (or refused) the message."""
         self._in_flight.popleft()  # replies come in the order of sending
         # Only one that was alone on the link: what is in flight behind it may be executed, and must not overtake it.
-        if reply.startswith(NOT_NOW) and not self._in_flight and not self._waiting(row.id):
+        if reply.startswith(NOT_NOW) and not self._in_flight and not self.waiters.will_hear(row.id):
             self._postpone(reply)
             return
         self._outcomes.append((row, reply))
@@ -331,7 +275,7 @@ class Delivery:
         try:
             if not self._open_if_there():
                 return 0, 0.0
-            self._release_gone()
+            self.waiters.release_gone()
             fifo = self._require()
             if fifo.data_version() != self._version:
                 self._outbox.forget()
@@ -342,20 +286,12 @@ class Delivery:
             self._complain(error)
             return 0, 0.0
 
-    def _release_gone(self) -> None:
-        # Nobody else would: a closed connection's requests have no deadline any more.
-        for requests in list(self._callers.values()):
-            for request in [request for request in requests if request.caller.gone]:
-                self.release(request)
-
     def _answer_done_meanwhile(self) -> None:
         """The child before us may have sent messages that our callers brought."""
-        for id, requests in list(self._callers.items()):
+        for id in self.waiters.ids():
             row = self._require().find(id)
             if row and row.state != WAITING:
-                del self._callers[id]
-                for request in requests:
-                    request.answered(CON_DELAYED if row.reply is None else row.reply)
+                self.waiters.answer(id, CON_DELAYED if row.reply is None else row.reply)
 
     def _open_if_there(self) -> bool:
         # A host without critical messages costs no database connection.

@@ -14,7 +14,8 @@ from common.config import Config
 from common.delayed import DONE, WAITING, Fifo, Message
 from common.errors import SpoolError
 from common.permlog import PermLog
-from lonc.delivery import CON_DELAYED, CON_FAILED, CriticalRequest, Delivery
+from lonc.delivery import CON_FAILED, Delivery
+from lonc.waiters import CON_DELAYED, CriticalRequest
 
 
 class Caller:
@@ -73,7 +74,7 @@ class World:
 
     def bring(self, command: bytes, id: str = "") -> CriticalRequest:
         self.ids += 1
-        request = CriticalRequest(Caller(), self.delivery, id or f"{self.ids:032x}", command, 20.0)  # type: ignore[arg-type]
+        request = CriticalRequest(Caller(), self.delivery.waiters, id or f"{self.ids:032x}", command, 20.0)  # type: ignore[arg-type]
         self.delivery.accept(request)
         return request
 
@@ -397,19 +398,19 @@ def test_callers_of_too_much_are_to_wait_until_their_messages_are_answered(world
     opened(world)
     size = world.config.window_bytes // 8
     first, *_ = [world.bring(b"m" * size) for _ in range(7)]
-    assert not world.delivery.full
+    assert not world.delivery.waiters.full
     world.bring(b"m" * size)
-    assert world.delivery.full
+    assert world.delivery.waiters.full
     world.turn()
     world.link.answer(b"ok")
     world.turn()
-    assert (first.reply, world.delivery.full) == (b"ok", False)
+    assert (first.reply, world.delivery.waiters.full) == (b"ok", False)
     world.link.answer(*[b"ok"] * 7)
     world.turn()
     few = [world.bring(b"m") for _ in range(world.config.window)]
-    assert world.delivery.full
+    assert world.delivery.waiters.full
     few[0].failed()  # its time is over: the message stays, the caller is free
-    assert (few[0].reply, world.delivery.full) == (CON_DELAYED, False)
+    assert (few[0].reply, world.delivery.waiters.full) == (CON_DELAYED, False)
 
 
 def test_callers_that_are_gone_do_not_keep_others_out(world: World) -> None:
@@ -418,9 +419,9 @@ def test_callers_that_are_gone_do_not_keep_others_out(world: World) -> None:
     world.turn()
     for request in requests:
         request.caller.gone = request.caller.hung_up = True
-    assert world.delivery.full
+    assert world.delivery.waiters.full
     world.delivery.look()
-    assert not world.delivery.full
+    assert not world.delivery.waiters.full
     world.link.answer(b"refused")
     world.turn()
     assert world.states()[-len(requests)] == (b"m", "failed"), "nobody heard the refusal"
