@@ -74,6 +74,11 @@ _DOMAIN = Text(f"{DOMAIN.pattern}|", f"{DOMAIN_ALLOWED}, or empty")
 _ROLE = Text("library|access|", "library or access, or empty")
 _MAIL = r"[^\x00-\x20\x7f@,\\]+@[^\x00-\x20\x7f@,\\]+"
 _MAILS = Text(f"({_MAIL}(, *{_MAIL})*)?", "one or more mail addresses joined by commas, or empty")
+_ONE_MAIL = Text(f"({_MAIL})?", "a mail address, or empty")
+_SERVER = Text(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}", "HOST:PORT")
+_FILE = Text(
+    r"(/[^\x00-\x1f\x7f\\]*[^\x00-\x1f\x7f\\/])?", "an absolute path of a file (it must begin with /), or empty"
+)
 _DIRECTORY = Text(r"/[^\x00-\x1f\x7f\\]*", "an absolute path of a directory (it must begin with /)", Path)
 _ADDRESS = Text("[0-9A-Fa-f.:]*", "an IPv4 or IPv6 address, or empty", _address)
 _URL_FORM = r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
@@ -228,6 +233,28 @@ SETTINGS: tuple[Setting, ...] = (
             "seconds that the fetching of a new version is tried again before the outdated copy is deleted"),
     Setting("londFetchTimeout", "fetch_timeout", _seconds(0.1, 600), "20",
             "seconds that fetchuserfile may take; the replies behind it on the link wait for it"),
+    Setting("lonSMTPServer", "smtp_server", _SERVER, "localhost:25",
+            "mail server that takes loncron's reports, by plain SMTP"),
+    Setting("lonMailFrom", "mail_from", _ONE_MAIL, "",
+            "sender of loncron's reports; empty: loncron at this host's name in hosts.tab"),
+    Setting("lonMailTimeout", "mail_timeout", _seconds(0.1, 600), "20",
+            "seconds that the mail server may take for each of its answers"),
+    Setting("lonMailThreshold", "mail_threshold", Count(0, 1000000), "200",
+            "loncron mails when notices, 4 times warnings and 100 times errors sum up to more"),
+    Setting("lonMetricsFile", "metrics_file", _FILE, "",
+            "where loncron writes the metrics, for node_exporter's textfile collector; empty: nowhere"),
+    Setting("lonCheckTimeout", "check_timeout", _seconds(0.1, 60), "5",
+            "seconds in which all hosts must have answered when loncron tries to reach them"),
+    Setting("lonDiskWarning", "disk_warning", Number(1, 100), "90",
+            "per cent of a disk's space or inodes in use that loncron warns of; not above lonDiskCritical"),
+    Setting("lonDiskCritical", "disk_critical", Number(1, 100), "97",
+            "per cent of a disk's space or inodes in use that are an error"),
+    Setting("lonDelayedWarning", "delayed_warning", _seconds(1, 31536000), "3600",
+            "seconds that critical messages may wait before loncron warns"),
+    Setting("lonLogScan", "log_scan", Count(4096, 1073741824), "10485760",
+            "bytes of a log that loncron reads at most in one run"),
+    Setting("lonTemporaryExpire", "temporary_expire", _seconds(60, 31536000), "86400",
+            "seconds after which loncron deletes what unfinished writes of killed processes have left"),
     Setting("lonLogLevel", "log_level", _LEVEL, "info",
             "least severe level that is logged"),
 )
@@ -235,7 +262,11 @@ SETTINGS: tuple[Setting, ...] = (
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 _DEFAULT: dict[str, Any] = {s.field: s.parse(s.default) for s in SETTINGS if s.default is not None}
-_NOT_ABOVE = (("lonPingAfter", "lonDeadAfter"), ("lonRetryFirst", "lonRetryMax"))
+_NOT_ABOVE = (
+    ("lonPingAfter", "lonDeadAfter"),
+    ("lonRetryFirst", "lonRetryMax"),
+    ("lonDiskWarning", "lonDiskCritical"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +327,18 @@ class Config:
     reload_timeout: float = _DEFAULT["reload_timeout"]  # s
     grace: float = _DEFAULT["grace"]  # s
     log_level: str = _DEFAULT["log_level"]  # debug, info, warning, error
+    # loncron
+    smtp_server: str = _DEFAULT["smtp_server"]  # HOST:PORT
+    mail_from: str = _DEFAULT["mail_from"]
+    mail_timeout: float = _DEFAULT["mail_timeout"]  # s
+    mail_threshold: int = _DEFAULT["mail_threshold"]
+    metrics_file: str = _DEFAULT["metrics_file"]  # path
+    check_timeout: float = _DEFAULT["check_timeout"]  # s
+    disk_warning: float = _DEFAULT["disk_warning"]  # per cent
+    disk_critical: float = _DEFAULT["disk_critical"]  # per cent
+    delayed_warning: float = _DEFAULT["delayed_warning"]  # s
+    log_scan: int = _DEFAULT["log_scan"]  # bytes
+    temporary_expire: float = _DEFAULT["temporary_expire"]  # s
     # lond
     spares: int = _DEFAULT["spares"]  # children
     max_children: int = _DEFAULT["max_children"]

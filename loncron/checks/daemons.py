@@ -1,0 +1,57 @@
+"""Do both daemons run? What is missing is started.
+
+Where the service manager has started loncron, it looks after the daemons itself, and what loncron started would be
+ended with loncron: there it is only told.
+"""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+from collections.abc import Iterator
+
+from loncron.visit import Visit, is_service
+from lonstatus.daemons import Daemon, State
+from lonstatus.findings import Finding, Level
+
+log = logging.getLogger(__name__)
+
+NAME = "daemons"
+
+
+def check(visit: Visit) -> Iterator[Finding]:
+    """An error for each daemon that died, a warning for one that nobody has started."""
+    for daemon in visit.daemons():
+        state = daemon.state
+        if state is State.RUNNING:
+            continue
+        how = "is not running" if state is State.STOPPED else "is dead, its pid file is left"
+        level = Level.WARNING if state is State.STOPPED else Level.ERROR
+        key = f"{daemon.name} {_death(daemon)}"
+        good, done = _help(visit, daemon)
+        yield Finding(level if good else Level.ERROR, NAME, key, f"{daemon.name} {how}; {done}")
+
+
+def _death(daemon: Daemon) -> str:
+    """Tells one death from another: a daemon that dies again and again is news each time."""
+    try:
+        return f"of {daemon.pid_file.stat().st_mtime:.0f}"
+    except OSError:
+        return "not started"
+
+
+def _help(visit: Visit, daemon: Daemon) -> tuple[bool, str]:
+    """Start it if that is ours to do; whether it is well now, and what was done, in words."""
+    if visit.dry:
+        return True, "it would be started"
+    if is_service():
+        return False, f"it is for the service manager to start it: systemctl status loncapa-{daemon.name}"
+    try:
+        code, words = daemon.start()
+    except (OSError, subprocess.TimeoutExpired) as error:
+        code, words = 1, str(error)
+    if code:
+        log.error("%s could not be started: %s", daemon.name, words)
+        return False, f"it could not be started: {words or f'it ended with {code}'}"
+    log.warning("%s was missing and runs again with pid %s", daemon.name, daemon.pid)
+    return True, f"it was started and runs with pid {daemon.pid}"

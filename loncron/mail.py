@@ -1,0 +1,76 @@
+"""The mail to lonAdmEMail: only when there is enough to tell, and only when something has changed since the last one.
+
+What counts as a change is the set of warnings and errors, by their keys. When the sum falls to lonMailThreshold or
+below, the last mail is forgotten, so that the same trouble is news when it comes again.
+
+Raises OSError (smtplib's errors are) when the mail server does not take the mail.
+"""
+
+from __future__ import annotations
+
+import smtplib
+from collections import Counter
+from collections.abc import Sequence
+from email.message import EmailMessage
+from email.utils import formatdate, make_msgid
+
+from common.site import Site
+from loncron.memory import Memory
+from lonstatus.findings import Finding, Level, score
+
+SUBJECT_CHARACTERS = 150
+
+
+def is_due(site: Site, findings: Sequence[Finding], memory: Memory) -> bool:
+    """Whether there is enough to tell, and something new; forgets the last mail when all is well again."""
+    if score(findings) <= site.config.mail_threshold:
+        memory.mailed = None
+        return False
+    return keys(findings) != memory.mailed
+
+
+def keys(findings: Sequence[Finding]) -> list[str]:
+    """What makes this trouble differ from another."""
+    return sorted({f"{f.level.word} {f.check} {f.key}" for f in findings if f.level > Level.NOTICE})
+
+
+def message(site: Site, findings: Sequence[Finding]) -> EmailMessage:
+    """The mail."""
+    worst_first = sorted(findings, key=lambda finding: -finding.level)
+    own = site.own
+    mail = EmailMessage()
+    mail["From"] = site.config.mail_from or f"loncron@{own.hostname}"
+    mail["To"] = site.config.adm_email
+    mail["Subject"] = f"[{own.id}] {_summary(findings)}: {_one_line(worst_first[0].text)}"[:SUBJECT_CHARACTERS]
+    mail["Date"] = formatdate()
+    mail["Message-ID"] = make_msgid(domain=own.hostname)
+    mail["Auto-Submitted"] = "auto-generated"
+    lines = [
+        f"loncron of {own.id} ({own.hostname}) found {_summary(findings)}.",
+        "",
+        *(f"{finding.level.word.upper():<8} {finding.check}: {_one_line(finding.text)}" for finding in worst_first),
+        "",
+        f"Sum {score(findings)}: notices count 1, warnings 4, errors 100; lonMailThreshold is "
+        f"{site.config.mail_threshold}.",
+        "There is no further mail until this list changes. How things are now: loncontrol status, loncontrol peers,",
+        f"{site.config.http_base}/lon-status/",
+    ]
+    mail.set_content("\n".join(lines) + "\n")
+    return mail
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _summary(findings: Sequence[Finding]) -> str:
+    numbers = Counter(finding.level for finding in findings)
+    parts = [f"{number} {level.word}{'s' * (number > 1)}" for level, number in sorted(numbers.items(), reverse=True)]
+    return ", ".join(parts)
+
+
+def send(site: Site, mail: EmailMessage) -> None:
+    """Hand the mail to lonSMTPServer."""
+    host, _, port = site.config.smtp_server.rpartition(":")
+    with smtplib.SMTP(host.strip("[]"), int(port), timeout=site.config.mail_timeout) as server:
+        server.send_message(mail)

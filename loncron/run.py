@@ -1,0 +1,146 @@
+"""One run of loncron, and its parts that can be had alone.
+
+The order matters: first what is missing is started, then everything is looked at, then it is told (page, metrics,
+mail), and last comes the work that may take long and is urgent to nobody. A check that fails as none should is a
+finding itself: the others, and the mail, are not to be missed because of it.
+
+Logs to lonDaemons/logs/loncron.log what it has done and how long it took.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+from loncron import mail, output
+from loncron.checks import connections, copies, daemons, leftovers, logs, machine, modes, queue
+from loncron.memory import Memory, alone
+from loncron.reach import reach
+from loncron.visit import Visit
+from lonstatus.findings import Finding, Level, score
+from lonstatus.text import aligned
+
+log = logging.getLogger(__name__)
+
+Check = Callable[[Visit], Iterator[Finding]]
+CHECKS: tuple[Check, ...] = (
+    daemons.check,
+    connections.check,
+    queue.check,
+    logs.check,
+    machine.load,
+    machine.disks,
+    modes.check,
+    leftovers.sockets,
+    leftovers.unfinished,
+    leftovers.sessions,
+    copies.check,
+)
+
+OK, FAILED, NOT_CONFIGURED = 0, 1, 6
+
+
+def full_run(visit: Visit, with_mail: bool) -> int:
+    """Everything; the exit code. Silent, but for what it can't tell in any other way.
+
+    :raises AnotherRuns: another one is at work.
+    :raises OSError: what this run must leave to the next can't be written.
+    """
+    with alone(visit.site.config):
+        begun = time.monotonic()
+        visit.memory = Memory.read(visit.site.config)
+        findings = look(visit)
+        code = _tell(visit, findings, with_mail)
+        visit.memory.write(visit.site.config)
+        numbers = Counter(finding.level.word for finding in findings)
+        shown = ", ".join(f"{number} x {word}" for word, number in sorted(numbers.items())) or "nothing"
+        log.info("found %s in %.1f s", shown, time.monotonic() - begun)
+        copies.sweep(visit)
+        visit.memory.write(visit.site.config)
+    return code
+
+
+def dry_run(visit: Visit) -> int:
+    """Say what a run would find; change nothing, start nothing, tell nobody else."""
+    visit.memory = Memory.read(visit.site.config)
+    findings = look(visit)
+    for finding in sorted(findings, key=lambda finding: -finding.level):
+        _say(f"{finding.level.word:<8} {finding.check}: {finding.text}")
+    due = mail.is_due(visit.site, findings, visit.memory)
+    to = visit.site.config.adm_email or "nobody (lonAdmEMail is empty)"
+    _say(f"sum {score(findings)}; " + (f"a mail would go to {to}" if due else "no mail would be sent"))
+    return OK
+
+
+def look(visit: Visit) -> list[Finding]:
+    """All checks, one after the other."""
+    return [finding for check in CHECKS for finding in _guarded(check, visit)]
+
+
+def _guarded(check: Check, visit: Visit) -> list[Finding]:
+    name = check.__module__.rpartition(".")[2]
+    try:
+        return list(check(visit))
+    except Exception as error:
+        log.exception("check %s failed", name)
+        text = f"the check failed: {type(error).__name__}: {error}; loncron.log has more"
+        return [Finding(Level.ERROR, name, f"{name} failed", text)]
+
+
+def _tell(visit: Visit, findings: Sequence[Finding], with_mail: bool) -> int:
+    code = OK
+    try:
+        output.write_page(visit.site, findings)
+        output.write_metrics(visit.site)
+    except OSError as error:
+        code = _complain(f"status page or metrics can't be written: {error}")
+    if mail.is_due(visit.site, findings, visit.memory) and with_mail and visit.site.config.adm_email:
+        try:
+            mail.send(visit.site, mail.message(visit.site, findings))
+        except OSError as error:
+            return _complain(f"{visit.site.config.smtp_server} does not take the mail: {error}")
+        visit.memory.mailed = mail.keys(findings)
+        log.info("mail sent to %s", visit.site.config.adm_email)
+    return code
+
+
+def just_daemons(visit: Visit) -> int:
+    """Start what is missing; what there was to do, line by line."""
+    findings = list(daemons.check(visit))
+    for finding in findings:
+        _say(finding.text)
+    return FAILED if any(daemon.pid is None for daemon in visit.daemons()) and not visit.dry else OK
+
+
+def just_connections(visit: Visit) -> int:
+    """Try to reach every host, whatever its link says; one line for each."""
+    answers = reach(visit.site, visit.site.table.hosts)
+    table = visit.site.table
+    rows = [("HOST", "ADDRESS", "SECONDS", "ANSWER")]
+    rows += [(a.host, table[a.host].ip, f"{a.seconds:.3f}", a.why or "good") for a in answers.values()]
+    _say(aligned(rows))
+    return OK if all(answer.reached for answer in answers.values()) else FAILED
+
+
+def just_reload(visit: Visit) -> int:
+    """Have both daemons read configuration and tables again, once these are known to be good."""
+    for daemon in visit.daemons():
+        code, words = daemon.check()
+        if code:
+            return _complain(words, NOT_CONFIGURED)
+    reached = [visit.dry or daemon.signal(signal.SIGHUP) for daemon in visit.daemons()]
+    return OK if all(reached) else _complain("not both daemons run")
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _complain(text: str, code: int = FAILED) -> int:
+    log.error("%s", text)
+    print(f"loncron: {text}", file=sys.stderr)
+    return code

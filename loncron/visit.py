@@ -1,0 +1,43 @@
+"""What every check of loncron works on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from common.site import Site
+from loncron.memory import Memory
+from lonstatus.daemons import ORDER, Daemon, is_running
+from lonstatus.peers import Peer, peers
+
+
+@dataclass(slots=True)
+class Visit:
+    """One run of loncron.
+
+    :param conf: the file that `site` was read from.
+    :param now: UNIX time at which it began.
+    :param dry: look, but change nothing.
+    :param memory: what the last run left, and what this one leaves to the next.
+    """
+
+    site: Site
+    conf: Path
+    now: float
+    dry: bool = False
+    memory: Memory = field(default_factory=Memory)
+
+    def daemons(self) -> Iterator[Daemon]:
+        """Both, in the order of starting."""
+        return (Daemon(name, self.site, self.conf) for name in ORDER)
+
+    def peers(self) -> list[Peer]:
+        """As they are now."""
+        return list(peers(self.site, is_running(self.site, "lonc")))
+
+
+def is_service() -> bool:
+    """Whether the service manager has started this very process: what it starts would be ended with it."""
+    return os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid())

@@ -1,0 +1,244 @@
+"""loncron on a host of 13: daemons that were killed, hosts that are dead, one mail, one page."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from email.message import Message
+from pathlib import Path
+
+import html5lib
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.handlers import Message as MessageHandler
+from prometheus_client.parser import text_string_to_metric_families
+
+from common.pidfile import running_pid
+from tests.helpers.federation import QUICK, ROOT, Federation, Host
+from tests.helpers.waiting import eventually
+
+HERE = "msul1"
+ALIVE = ["msua1", "msua2", "hubl1", "hubl2", "ostl1", "ostl2"]  # their londs
+REFUSING = ["deadl1", "deadl2", "deadl3"]
+SILENT = ["mutel1", "mutel2", "mutel3"]
+CHECK_SECONDS = 2.0
+
+
+class Inbox(MessageHandler):
+    """What the mail server has taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[Message] = []
+
+    def handle_message(self, message: Message) -> None:
+        self.messages.append(message)
+
+
+@pytest.fixture
+def inbox(network: Federation) -> Iterator[Inbox]:
+    """A mail server for the time of a test."""
+    inbox = Inbox()
+    server = Controller(inbox, hostname=network.hosts[HERE].ip, port=2525)
+    server.start()
+    yield inbox
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def network() -> Iterator[Federation]:
+    """13 hosts: this one, whose daemons loncron starts; six londs; three that refuse and three that say nothing."""
+    made = Federation([HERE, *ALIVE, *REFUSING, *SILENT], settings={**QUICK, "lonCheckTimeout": str(CHECK_SECONDS)})
+    here = made.hosts[HERE]
+    with contextlib.ExitStack() as stack:
+        stack.callback(made.close)
+        for host in SILENT:  # the kernel takes connections up to the backlog of one; then their SYNs are dropped
+            listener = stack.enter_context(socket.socket())
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((made.hosts[host].ip, made.port))
+            listener.listen(0)
+        londs = [made.hosts[host].lond for host in ALIVE]
+        for lond in londs:
+            lond.launch()
+        for lond in londs:
+            lond.wait_for("READY=1")
+        here.write_conf(
+            lonAdmEMail="root@example.org",
+            lonSMTPServer=f"{here.ip}:2525",
+            lonLoadLim="10000",  # of what else this machine does nothing shall be told
+            lonDiskWarning="100",
+            lonDiskCritical="100",
+            lonMetricsFile=str(here.directory / "loncapa.prom"),
+        )
+        stack.callback(stop, here)
+        yield made
+
+
+def command(host: Host, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-W", "error", str(ROOT / "scripts" / name), "--conf", str(host.conf), *arguments]
+    return subprocess.run(line, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, cwd="/")
+
+
+def stop(host: Host) -> None:
+    stopped = command(host, "loncontrol", "stop")
+    assert stopped.returncode == 0, stopped.stderr
+
+
+def silent_run(host: Host, *arguments: str) -> None:
+    """A run of loncron, of which cron must see nothing; its log says how long it took."""
+    ran = command(host, "loncron", *arguments)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+    log = (host.directory / "logs" / "loncron.log").read_text()
+    print(re.findall(r"INFO: (found .* in [\d.]+ s)$", log, re.M)[-1])
+
+
+def pid(host: Host, name: str) -> int:
+    found = running_pid(host.directory / "logs" / f"{name}.pid")
+    assert found is not None, f"{name} does not run"
+    return found
+
+
+def kill_both(host: Host) -> None:
+    for name in ("lonc", "lond"):
+        os.kill(pid(host, name), signal.SIGKILL)
+        eventually(lambda name=name: running_pid(host.directory / "logs" / f"{name}.pid") is None)  # type: ignore[misc]
+
+
+def findings(host: Host) -> dict[str, list[str]]:
+    """Texts of the last run, by their level."""
+    values = json.loads((host.directory / "html" / "lon-status" / "status.json").read_text())
+    found: dict[str, list[str]] = {}
+    for finding in values["findings"]:
+        found.setdefault(finding["level"], []).append(f"{finding['check']}: {finding['text']}")
+    return found
+
+
+def unreached(host: Host) -> set[str]:
+    texts = [text for text in findings(host)["warning"] if text.startswith("connections: ")]
+    return {text.removeprefix("connections: ").partition(" ")[0] for text in texts}
+
+
+def test_killed_daemons_run_again_and_are_told_once(network: Federation, inbox: Inbox) -> None:
+    here = network.hosts[HERE]
+    silent_run(here)
+    assert [text for text in findings(here)["warning"] if text.startswith("daemons: ")] == [
+        f"daemons: {name} is not running; it was started and runs with pid {pid(here, name)}"
+        for name in ("lond", "lonc")
+    ]
+    assert unreached(here) == {*REFUSING, *SILENT}, "of 13 hosts, six are dead"
+    assert inbox.messages == [], "there is not enough to tell"
+    for host in (HERE, *ALIVE):
+        here.wait_for_link(host)
+
+    kill_both(here)
+    assert command(here, "loncontrol", "status").returncode == 1
+    silent_run(here)
+    told = [f"lond is dead, its pid file is left; it was started and runs with pid {pid(here, 'lond')}",
+            f"lonc is dead, its pid file is left; it was started and runs with pid {pid(here, 'lonc')}"]  # fmt: skip
+    assert findings(here)["error"] == [f"daemons: {text}" for text in told]
+    assert command(here, "loncontrol", "status").returncode == 0
+    [message] = inbox.messages
+    body = str(message.get_payload(decode=True), "utf-8")
+    assert message["To"] == "root@example.org" and message["Subject"].startswith("[msul1] 2 errors, ")
+    assert all(f"ERROR    daemons: {text}" in body for text in told)
+    assert all(f"{host} (" in body for host in (*REFUSING, *SILENT))
+    for host in (HERE, *ALIVE):
+        here.wait_for_link(host)
+
+    silent_run(here)
+    assert "error" not in findings(here) and len(inbox.messages) == 1
+    kill_both(here)
+    silent_run(here, "--noemail")
+    assert len(findings(here)["error"]) == 2 and len(inbox.messages) == 1
+    kill_both(here)
+    silent_run(here)
+    assert len(inbox.messages) == 2, "to die again is news"
+
+
+def test_page_json_and_metrics_are_whole_and_for_nobody_else(network: Federation) -> None:
+    here = network.hosts[HERE]
+    command(here, "loncron", "--justcheckdaemons")
+    here.wait_for_link(HERE)
+    for _ in range(2):
+        silent_run(here, "--noemail")
+    directory = here.directory / "html" / "lon-status"
+    page = (directory / "index.html").read_text()
+    html5lib.HTMLParser(strict=True).parse(page)
+    assert all(f">{host}<" in page for host in network.hosts)
+    assert "<polyline" in page or "<circle" in page
+    assert [stat.S_IMODE((directory / name).stat().st_mode) for name in ("index.html", "status.json")] == [0o640] * 2
+    assert sorted(path.name for path in directory.iterdir()) == ["index.html", "status.json"]
+    values = json.loads((directory / "status.json").read_text())
+    assert {peer["host"]: peer["state"] for peer in values["peers"]}[HERE] == "up"
+    metrics = (here.directory / "loncapa.prom").read_text()
+    found = {family.name: family.samples for family in text_string_to_metric_families(metrics)}
+    assert {sample.labels["peer"] for sample in found["loncapa_peer_up"]} == set(network.hosts)
+    [failed] = [
+        sample.value
+        for sample in found["loncapa_lonc_key_exchanges_failed"]
+        if sample.labels == {"peer": "deadl1", "reason": "connection_refused"}
+    ]
+    assert failed >= 1
+    assert max(sample.value for sample in found["loncapa_loncron_last_run_timestamp_seconds"]) > 0
+
+
+def test_a_dry_run_says_what_it_sees_and_changes_nothing(network: Federation) -> None:
+    here = network.hosts[HERE]
+    command(here, "loncron", "--justcheckdaemons")
+    kill_both(here)
+    before = snapshot(here.directory)
+    ran = command(here, "loncron", "--dry-run")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "error    daemons: lonc is dead, its pid file is left; it would be started" in ran.stdout.splitlines()
+    assert re.search(r"^sum 3\d\d; a mail would go to root@example.org$", ran.stdout, re.M)
+    assert snapshot(here.directory) == before
+    assert command(here, "loncontrol", "status").returncode == 1
+    assert command(here, "loncron", "--justcheckdaemons").stdout.count("it was started and runs with pid") == 2
+    assert command(here, "loncron", "--justcheckdaemons").stdout == ""
+
+
+def snapshot(directory: Path) -> dict[str, bytes]:
+    files = [path for path in directory.rglob("*") if path.is_file() and "run" not in path.parts]
+    return {str(path): path.read_bytes() for path in files}
+
+
+def test_connections_alone(network: Federation) -> None:
+    here = network.hosts[HERE]
+    command(here, "loncron", "--justcheckdaemons")
+    here.wait_for_link(HERE)
+    ran = command(here, "loncron", "--justcheckconnections")
+    assert (ran.returncode, ran.stderr) == (1, "")
+    rows = [re.split("  +", line, maxsplit=3) for line in ran.stdout.splitlines()[1:]]
+    answers = {row[0]: row[3] for row in rows}
+    assert {host for host, answer in answers.items() if answer == "good"} == {HERE, *ALIVE}
+    assert {answers[host] for host in REFUSING} == {"connection refused"}
+    # One time limit for all: had they been waited for one after the other, some would not have been tried.
+    assert all(answers[host].endswith(f"within {CHECK_SECONDS:g} s") for host in SILENT)
+    for host in ALIVE:  # it went as it came, in good order: nothing that a log should hold
+        assert "refused a connection" not in network.hosts[host].lond.log
+
+
+def test_reload_alone(network: Federation) -> None:
+    here = network.hosts[HERE]
+    command(here, "loncron", "--justcheckdaemons")
+    logs = [here.directory / "logs" / f"{name}.log" for name in ("lonc", "lond")]
+    before = [log.read_text().count("configuration taken over") for log in logs]
+    assert command(here, "loncron", "--justreload").returncode == 0
+    for log, number in zip(logs, before, strict=True):
+        eventually(lambda log=log, number=number: log.read_text().count("configuration taken over") == number + 1)  # type: ignore[misc]
+    table = network.directory / "tables" / "hosts.tab"
+    good = table.read_text()
+    try:
+        table.write_text(good + "broken\n")
+        broken = command(here, "loncron", "--justreload")
+    finally:
+        table.write_text(good)
+    assert broken.returncode == 6 and f"{table}:14: " in broken.stderr
