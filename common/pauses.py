@@ -12,9 +12,10 @@ Raises OSError where a file or the directory can't be written. Logs nothing.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import NamedTuple
+
+from common.durable import replacing, sync_directory
 
 ENDING = ".paused"
 MAX_WHY = 200  # characters
@@ -58,20 +59,10 @@ def _read(path: Path, host: str) -> Pause:
 def pause(directory: Path, wanted: Pause) -> None:
     """Write down that a host is paused, in place of an earlier pause of it."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = directory / f".{wanted.host}{ENDING}.{os.getpid()}"
     content = json.dumps({"when": wanted.when, "who": wanted.who, "why": wanted.why[:MAX_WHY]})
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(content + "\n")
-            file.flush()
-            os.fchmod(
-                file.fileno(), 0o644
-            )  # lonc may run as another user than the administrator; the directory is closed
-            os.fsync(file.fileno())
-        temporary.replace(directory / f"{wanted.host}{ENDING}")
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync(directory)
+    # For all to read: lonc may run as another user than the administrator, and the directory is closed.
+    with replacing(directory / f"{wanted.host}{ENDING}", 0o644) as file:
+        file.write(f"{content}\n".encode())
 
 
 def resume(directory: Path, host: str) -> bool:
@@ -80,13 +71,5 @@ def resume(directory: Path, host: str) -> bool:
         (directory / f"{host}{ENDING}").unlink()
     except FileNotFoundError:
         return False
-    _sync(directory)
+    sync_directory(directory)
     return True
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

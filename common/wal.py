@@ -11,6 +11,8 @@ import sqlite3
 import time
 from pathlib import Path
 
+from common.durable import sync_directory
+
 PAUSE = 0.002  # seconds between two tries to make a new file a WAL file
 
 
@@ -32,7 +34,7 @@ def open_wal(path: Path, patience: float) -> sqlite3.Connection:
         db.close()
         raise
     if fresh:
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
     return db
 
 
@@ -48,11 +50,3 @@ def _enter_wal_mode(db: sqlite3.Connection, patience: float) -> None:
             if "locked" not in str(error) or time.monotonic() >= end:
                 raise
         time.sleep(PAUSE)
-
-
-def _sync_directory(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

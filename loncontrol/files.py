@@ -7,6 +7,8 @@ import hashlib
 import os
 from pathlib import Path
 
+from common.durable import replacing
+
 
 def digest(data: bytes) -> str:
     """What tells one content from another, as sha256sum prints it."""
@@ -21,24 +23,8 @@ def write_whole(path: Path, data: bytes, mode: int) -> None:
     :raises OSError: it could not be written; what was there before is there still.
     """
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fchmod(fd, mode)  # whatever the umask says
-            os.fsync(fd)
-        aside.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            aside.unlink()
-        raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    with replacing(path, mode) as file:
+        file.write(data)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -33,9 +33,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from common.durable import sync_directory
 from common.escape import is_canonical
 from lond.authentication.accounts import Account, AccountError, parse_account
-from lond.records.paths import is_name, sync_directory
+from lond.records.paths import is_name
 from lond.records.tables import Activity, Copy, Event, Tables, Version
 from lonuser.errors import BadData
 

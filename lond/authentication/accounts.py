@@ -24,8 +24,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from common.durable import sync_directory
 from common.errors import LonError
-from lond.records.paths import PASSWD, make_user_directory, sync_directory
+from lond.records.paths import PASSWD, make_user_directory
 
 INTERNAL, UNIX, KRB4, KRB5, LOCALAUTH, NONE = "internal", "unix", "krb4", "krb5", "localauth", "none"
 TYPES = (INTERNAL, UNIX, KRB4, KRB5, LOCALAUTH, NONE)

@@ -20,8 +20,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from common.durable import sync_directory
 from lond.records.faults import Fault, StorageError
-from lond.records.paths import sync_directory
 
 _log = logging.getLogger(__name__)
 

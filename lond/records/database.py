@@ -27,9 +27,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from common.durable import sync_directory
 from lond.records.damage import refuse_damaged, set_aside
 from lond.records.faults import Fault, fault_of
-from lond.records.paths import sync_directory
 from lond.records.schema import migrate
 
 QUICK_CHECK_UP_TO = 8 * 1024 * 1024  # bytes

@@ -12,9 +12,10 @@ Raises: :class:`ValueError` for a name that no check at the border should have l
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
+
+from common.durable import sync_directory
 
 PASSWD = "passwd"  # noqa: S105 (the name of the file)
 
@@ -63,15 +64,6 @@ def make_directory(directory: Path) -> None:
     make_directory(directory.parent)
     directory.mkdir(mode=0o700, exist_ok=True)
     sync_directory(directory.parent)
-
-
-def sync_directory(directory: Path) -> None:
-    """Makes the entries of a directory durable."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _checked(name: bytes) -> str:
