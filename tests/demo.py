@@ -20,6 +20,7 @@ from pathlib import Path
 
 from common.errors import ConfigError
 from common.hosts_table import Host, parse_hosts
+from common.pidfile import running_pid, signal_daemon
 from lonnet import Lonnet
 from tests.helpers.activity import arrivals, make_user, message
 from tests.helpers.callers import Caller, start_caller
@@ -206,9 +207,21 @@ def keep(federation: Federation) -> None:
     print(f"\nThe network runs until Ctrl-C. Its hosts live in {federation.directory}. Try, in another terminal:\n")
     print(f"   {sys.executable} -m lonnet --conf {first.conf} ping --all")
     print(f"   {sys.executable} -m lonnet --conf {first.conf} critical HOST ping")
-    print(f"   tail -f {first.directory}/logs/lonc.log\n   ps -o pid,args --ppid {first.lonc.pid}\n", flush=True)
+    print(f"   scripts/loncontrol --conf {first.conf} peers -v")
+    print(f"   tail -f {first.directory}/logs/lonc.log\n   ps -o pid,args --ppid {first.lonc.pid}\n")
+    print(f"docs/operations.md has exercises for an hour; there, D={federation.directory}\n", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         threading.Event().wait()
+    for host in federation.hosts.values():
+        end_by_pid_files(host.directory / "logs")
+
+
+def end_by_pid_files(logs: Path) -> None:
+    """End the daemons of a host, also those that somebody has restarted by hand meanwhile."""
+    pid_files = [logs / f"{name}.pid" for name in ("lonc", "lond")]
+    for path in pid_files:
+        signal_daemon(path, signal.SIGTERM)
+    eventually(lambda: all(running_pid(path) is None for path in pid_files), 60)
 
 
 def show(screen: Screen, hosts: dict[str, Host], keep_running: bool) -> None:

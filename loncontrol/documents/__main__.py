@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from loncontrol.documents.completion import scripts
+from loncontrol.documents.messages import page
 from loncontrol.documents.pages import pages
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,6 +18,7 @@ def documents() -> Iterator[tuple[Path, str]]:
     """Every document: (path, what it should be)."""
     yield from ((ROOT / "docs" / "man" / name, text) for name, text in pages())
     yield from ((ROOT / "conf" / "completion" / name, text) for name, text in scripts())
+    yield ROOT / "docs" / "log-messages.md", page(ROOT)
 
 
 def main() -> int:

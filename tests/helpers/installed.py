@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
-from common.pidfile import running_pid
+from common.pidfile import running_pid, signal_daemon
 from common.site import load_site
 from lonnet import Lonnet
 from tests.helpers.federation import QUICK, ROOT
@@ -85,9 +86,10 @@ class Installed:
 
     def close(self) -> None:
         """End both daemons; nothing of them may be left."""
-        pids = [pid for name in ("lond", "lonc") if (pid := self.pid(name))]
+        pids = [pid for name in ("lonc", "lond") if (pid := self.pid(name))]
         sessions = [_session(pid) for pid in pids]
-        self.init("stop")
+        for name in ("lonc", "lond"):
+            signal_daemon(self.root / f"var/lib/loncapa/logs/{name}.pid", signal.SIGTERM)
         for session in sessions:
             eventually(lambda session=session: not processes_in_session(session), 30)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from common.site import load_site
 from tests.helpers.installed import Installed
 from tests.helpers.waiting import eventually
 
@@ -119,3 +120,143 @@ def test_root_becomes_the_user_of_the_daemons(machine: Make) -> None:
     settings.write_text(settings.read_text().replace("LONCAPA_USER=daemon", "LONCAPA_USER=no-such-user"))
     missing = here.control("status")
     assert missing.returncode == 6 and "there is no user no-such-user; make it: useradd" in missing.stderr
+
+
+# --- the walk-throughs of docs/operations.md ----------------------------------------------------------------
+
+
+def introduce(*machines: Installed) -> None:
+    """Every machine's administrator sends the own line to all others, who add it."""
+    lines = {m: next(line for line in hosts_tab(m) if line.startswith(f"{own_id(m)}:")) for m in machines}
+    for here in machines:
+        for there, line in lines.items():
+            if there is not here and line not in hosts_tab(here):
+                assert "It counts after: loncontrol reload" in here.good("add-host", line)
+
+
+def own_id(machine: Installed) -> str:
+    return load_site(machine.conf).own.id
+
+
+def hosts_tab(machine: Installed) -> list[str]:
+    lines = (machine.root / "etc/loncapa/hosts.tab").read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def start(*machines: Installed) -> None:
+    for machine in machines:
+        started = machine.init("start")
+        assert started.returncode == 0, started.stderr
+
+
+@pytest.fixture
+def two(machine: Make) -> tuple[Installed, Installed]:
+    """Two servers, as the first walk-through makes them."""
+    first, second = machine("a"), machine("b")
+    set_up(first, "msul1", FIRST)
+    set_up(second, "msua1", SECOND, "access")
+    introduce(first, second)
+    assert sorted(hosts_tab(first)) == sorted(hosts_tab(second))
+    start(first, second)
+    for here in (first, second):
+        here.links("msul1", "msua1")
+    return first, second
+
+
+def test_two_servers_and_a_third(two: tuple[Installed, Installed], machine: Make) -> None:
+    first, second = two
+    assert (first.reply("ping", "msua1"), second.reply("ping", "msul1")) == ("msua1", "msul1")
+    for here in two:
+        here.good("status")
+        assert [line.split()[:2] for line in here.good("peers").splitlines()[1:]] == [
+            [line.partition(":")[0], "idle"]
+            for line in hosts_tab(here)  # up, and nothing to do
+        ]
+    pids = [(here.pid("lonc"), here.pid("lond")) for here in two]
+    third = machine("c")
+    set_up(third, "msul2", THIRD)
+    introduce(first, second, third)
+    for here in two:
+        here.good("configtest")
+        here.good("reload")
+    start(third)
+    for here in (first, second, third):
+        here.links("msul1", "msua1", "msul2")
+    assert second.reply("ping", "msul2") == "msul2" and third.reply("ping", "msua1") == "msua1"
+    assert [(here.pid("lonc"), here.pid("lond")) for here in two] == pids
+
+
+def test_a_machine_is_replaced_by_one_with_another_address(two: tuple[Installed, Installed]) -> None:
+    moved, other = two
+    assert moved.init("stop").returncode == 0
+    assert other.critical("log:msu:smith:x", "msul1") == "con_delayed"
+    assert (
+        f"hosts.tab has msul1:msu:library:msul1.example.org:{FIRST}"
+        in moved.control("setup", "--address", THIRD).stderr
+    )
+    moved.good("setup", "--address", THIRD, "--yes")
+    line = hosts_tab(moved)[0]
+    assert line.endswith(f":{THIRD}")
+    other.good("add-host", line, "--yes")
+    other.good("reload")
+    start(moved)
+    for here in two:
+        here.links("msul1", "msua1")
+    assert other.reply("ping", "msul1") == "msul1" and moved.reply("ping", "msua1") == "msua1"
+    # A library server that does not know the user refuses the message: it was delivered all the same.
+    eventually(lambda: "failed" in other.good("queue", "ls"))
+
+
+def test_a_server_is_off_line_for_a_while_and_for_good(two: tuple[Installed, Installed]) -> None:
+    away, other = two
+    other.good("pause", "msul1", "--why", "new disks until five")
+    assert away.init("stop").returncode == 0
+    eventually(lambda: other.reply("ping", "msul1") == "con_lost")
+    assert other.critical("ping", "msul1") == "con_delayed"
+    shown = next(line for line in other.good("peers").splitlines() if line.startswith("msul1"))
+    assert "paused" in shown and "new disks until five" in shown
+    start(away)
+    away.links("msul1", "msua1")
+    assert other.reply("ping", "msul1") == "con_lost", "it is paused still"
+    other.good("resume", "msul1")
+    other.links("msul1")
+    assert other.reply("ping", "msul1") == "msul1"
+
+    other.good("remove-host", "msul1")
+    other.good("reload")
+    eventually(lambda: other.reply("ping", "msul1") == "no_such_host")
+    assert [line.partition(":")[0] for line in hosts_tab(other)] == ["msua1"]
+
+
+def test_a_server_is_restored_from_a_backup(two: tuple[Installed, Installed]) -> None:
+    lost, other = two
+    state, backup = lost.root / "var/lib/loncapa", lost.root / "backup"
+    user = state / "users/msu/s/m/i/smith"
+    user.mkdir(parents=True, mode=0o700)
+    (user / "passwd").write_text("none:\n")
+    assert other.reply("put:msu:smith:environment:lang=en", "msul1") == "ok"
+    assert other.init("stop").returncode == 0
+    assert lost.critical("ping", "msua1") == "con_delayed"
+    assert lost.init("stop").returncode == 0
+    for directory in ("etc/loncapa", "var/lib/loncapa"):
+        shutil.copytree(lost.root / directory, backup / directory)
+    start(lost, other)
+    other.links("msul1")
+    eventually(lambda: lost.good("queue", "ls", "msua1").count("\n") <= 1)  # delivered after the backup was made
+
+    lost.close()
+    for directory in ("etc", "var", "run", "usr"):
+        shutil.rmtree(lost.root / directory)  # the machine burns
+    assert Installed(lost.root).root == lost.root
+    for directory in ("etc/loncapa", "var/lib/loncapa"):
+        shutil.copytree(backup / directory, lost.root / directory, dirs_exist_ok=True)
+    lost.good("configtest")
+    lost.good("queue", "hold", "msua1", "--why", "restored from the backup of Sunday")
+    start(lost)
+    for here in two:
+        here.links("msul1", "msua1")
+    assert other.reply("get:msu:smith:environment:lang", "msul1") == "en"
+    held = lost.good("queue", "ls", "msua1")
+    assert "held" in held and "restored from the backup" in held
+    lost.good("queue", "release", "msua1")
+    eventually(lambda: "held" not in lost.good("queue", "ls", "msua1"))
