@@ -121,6 +121,11 @@ class ResourceJobs:
                 {**_clocks(), "kind": job.kind, "path": job.path},
             )
 
+    def release(self, job: Job) -> None:
+        """Who took a job does not come to it; it may be taken again at once."""
+        with self._errors():
+            self._db.execute("UPDATE job SET claim = 0 WHERE kind = ? AND path = ?", (job.kind, job.path))
+
     def finish(self, job: Job) -> None:
         """A job is done; if it was asked for again meanwhile, it is free to be taken again."""
         self._conclude("DELETE FROM job", job, ())

@@ -71,12 +71,13 @@ def directory(root: Path, path: ResourcePath, create: bool = False) -> Iterator[
     :param create: make what is missing of it, and of the tree.
     :raises OSError: one of the directories is missing, or is none (a symbolic link, say).
     """
-    with _walk(root, path.directories, create) as at:
+    with open_directory(root, path.directories, create) as at:
         yield at
 
 
 @contextmanager
-def _walk(root: Path, names: Sequence[str], create: bool) -> Iterator[int]:
+def open_directory(root: Path, names: Sequence[str], create: bool = False) -> Iterator[int]:
+    """As :func:`directory`, by the names of the directories below any root."""
     if create:
         root.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
     here = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
@@ -322,7 +323,7 @@ def prune(root: Path, path: ResourcePath) -> None:
     names = path.directories
     for depth in range(len(names), 0, -1):
         try:
-            with _walk(root, names[: depth - 1], create=False) as at:
+            with open_directory(root, names[: depth - 1], create=False) as at:
                 os.rmdir(names[depth - 1], dir_fd=at)
         except OSError:
             return

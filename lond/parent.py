@@ -20,7 +20,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from common.counters import Counters
 from common.daemon import command_line, pid_path
 from common.daemon import main as daemon_main
 from common.errors import ConfigError
@@ -34,6 +33,7 @@ from lond.child import HAND_OVER, RETIRE, Child
 from lond.link import Packed
 from lond.refusals import Refusals, kind_of
 from lond.services import prepare
+from lond.updates.pool import UpdatePool
 
 log = logging.getLogger(__name__)
 
@@ -49,9 +49,10 @@ class LondParent(Parent):
 
     def __init__(self, site: Site, conf: Path, pid_file: PidFile, notifier: Notifier) -> None:
         self._listener = _listen(site)
-        self._hashers = HashPool(site, self._listener.close)
+        self._updaters = UpdatePool(site, self._release_to_updater)
+        self._hashers = HashPool(site, self._release_to_hasher)
         # A link that is handed over has two children for a moment, and all may be handed over at once.
-        slots = 2 * site.config.max_children + HashPool.slots(site.config) + 1
+        slots = 2 * site.config.max_children + _workers(site) + 1
         super().__init__("lond", site, conf, slots, pid_file, notifier)
         self._refusals = Refusals(site.config.refusal_log_interval)
         self._outdated: set[int] = set()  # generations from before the last reload
@@ -67,6 +68,16 @@ class LondParent(Parent):
             return super().run(ready)
         finally:
             self._hashers.close()
+            self._updaters.close()
+
+    def _release_to_hasher(self) -> None:
+        self._listener.close()
+        self._updaters.close_listeners()
+
+    def _release_to_updater(self) -> None:
+        self._listener.close()
+        self._hashers.close_listeners()
+        self._hashers.table.close()
 
     def balance(self) -> None:
         """Enough spares, not too many; no child from before the last reload; no host with too many links."""
@@ -79,7 +90,8 @@ class LondParent(Parent):
         for member in (outdated if enough else []) + fresh[self.site.config.spares + SURPLUS :]:
             self._retire(member)
         self._limit_links()
-        self._hashers.balance(self.population, self.site, self.loop.clock(), self._outdated)
+        for pool in (self._hashers, self._updaters):
+            pool.balance(self.population, self.site, self.loop.clock(), self._outdated)
 
     def _spares(self) -> list[Member]:
         return [m for m in self.population.of(SPARE) if not m.note]
@@ -92,14 +104,29 @@ class LondParent(Parent):
     def _start_spare(self) -> None:
         if self.loop.clock() < self._not_before:
             return
-        if len(self.population) >= self.site.config.max_children + HashPool.slots(self.site.config):
+        if len(self.population) >= self.site.config.max_children + _workers(self.site):
             if not self._full:
                 log.error("%d children are the most there may be; new links wait", self.site.config.max_children)
             self._full = True
             return
         self._full = False
-        site, listener, hashers, counters = self.site, self._listener, self._hashers, self.counters
-        self.population.start(SPARE, lambda birth: _live(site, listener, hashers, counters, birth))
+        self.population.start(SPARE, self._life())
+
+    def _life(self, inherited: tuple[socket.socket, Packed] | None = None) -> Callable[[Birth], int]:
+        """The life of a child that serves links.
+
+        :param inherited: a link that another child served until now.
+        """
+        site, listener, counters = self.site, self._listener, self.counters
+        hashers, updaters = self._hashers, self._updaters
+
+        def live(birth: Birth) -> int:
+            hashers.close_listeners()
+            updaters.close_listeners()
+            claim = partial(counters.claim, birth.slot)
+            return Child(site, listener, birth, prepare(site, hashers, updaters, claim)).live(inherited)
+
+        return live
 
     def _limit_links(self) -> None:
         links = [m for m in self.population.alive() if m.note.startswith("serving ")]
@@ -168,9 +195,7 @@ class LondParent(Parent):
     def _find_homes(self) -> None:
         while self._homeless:
             channel, packed = self._homeless.pop(0)
-            site, listener, hashers, counters = self.site, self._listener, self._hashers, self.counters
-            live = partial(_live, site, listener, hashers, counters, inherited=(channel, packed))
-            if self.population.start(LINK, live) is None:
+            if self.population.start(LINK, self._life((channel, packed))) is None:
                 self._homeless.insert(0, (channel, packed))
                 return
             channel.close()
@@ -194,7 +219,8 @@ class LondParent(Parent):
     def on_end(self, member: Member, code: int) -> None:
         """Log links that ended; :meth:`balance` does the rest."""
         self._outdated.discard(member.generation)
-        self._hashers.on_end(member, code, self.loop)
+        for pool in (self._hashers, self._updaters):
+            pool.on_end(member, code, self.loop)
         if code not in (0, -signal.SIGTERM):
             log.error("child %d (%s) ended unexpectedly with %d", member.pid, member.note or member.key, code)
             if not member.note:  # one that dies at once must not become a storm of forks
@@ -225,17 +251,8 @@ class LondParent(Parent):
         return f"{links} links, {len(self._spares())} spares"
 
 
-def _live(
-    site: Site,
-    listener: socket.socket,
-    hashers: HashPool,
-    counters: Counters,
-    birth: Birth,
-    inherited: tuple[socket.socket, Packed] | None = None,
-) -> int:
-    hashers.close_listeners()
-    claim = partial(counters.claim, birth.slot)
-    return Child(site, listener, birth, prepare(site, hashers, claim)).live(inherited)
+def _workers(site: Site) -> int:
+    return HashPool.slots(site.config) + UpdatePool.slots(site.config)
 
 
 def _listen(site: Site) -> socket.socket:

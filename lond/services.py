@@ -21,6 +21,8 @@ from lond.journal_lines import journal_lines
 from lond.link import Execute
 from lond.storage import Storage
 from lond.trust import TrustPolicy
+from lond.updates.client import Updates
+from lond.updates.pool import UpdatePool
 from lonnet import Lonnet
 from lonnet.sessions import Sessions
 
@@ -30,9 +32,9 @@ PONG_SECONDS = 10.0
 class Outside:
     """The services of one host, for one process."""
 
-    def __init__(self, site: Site, log_ins: LogIns) -> None:
+    def __init__(self, site: Site, log_ins: LogIns, updates: Updates) -> None:
         self._site = site
-        self.log_ins = log_ins
+        self.log_ins, self.updates = log_ins, updates
         self._net: Lonnet | None = None
         self._pongs: dict[str, tuple[float, str]] = {}
 
@@ -62,20 +64,22 @@ class Outside:
         return known[1]
 
 
-def prepare(site: Site, hashers: HashPool, claim: Callable[[str], Tally]) -> Callable[[Loop], Prepare]:
+def prepare(
+    site: Site, hashers: HashPool, updaters: UpdatePool, claim: Callable[[str], Tally]
+) -> Callable[[Loop], Prepare]:
     """What makes, for a child's loop and then for a session, the function that executes its requests.
 
     :param claim: gives the child's own counters, once it is known which host it serves.
     """
 
     def for_loop(loop: Loop) -> Prepare:
-        log_ins, policy = hashers.log_ins(loop, site), TrustPolicy(site)
+        log_ins, updates, policy = hashers.log_ins(loop, site), updaters.updates(loop, site), TrustPolicy(site)
         journal = Journal(journal_path(site.config), site.config.journal_bytes)
 
         def for_session(session: Session) -> Execute:
             tally = claim(session.peer.id)
             storage = Storage(site, tally=tally)
-            execute = Dispatcher(site, storage, session, Outside(site, log_ins), policy).execute
+            execute = Dispatcher(site, storage, session, Outside(site, log_ins, updates), policy).execute
 
             def counted(requests: Sequence[tuple[bytes, bool]]) -> list[bytes | Pending]:
                 tally.add("requests", number=len(requests))

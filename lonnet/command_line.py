@@ -1,8 +1,9 @@
-"""lonnet from a shell: ``python -m lonnet [--conf FILE] reply|critical|ping|reconnect ...``.
+"""lonnet from a shell: ``python -m lonnet [--conf FILE] reply|critical|ping|reconnect|sweep ...``.
 
 Answers go to stdout as the bytes they are, errors of usage and configuration as one line to stderr.
 Exit codes: 0 an answer (``con_delayed`` is one), 1 none (``con_lost``, ``con_failed``, ``no_such_host``; ping: a
-host did not answer rightly; reconnect: lonc does not run), 64 usage, 78 configuration.
+host did not answer rightly; reconnect: lonc does not run; sweep: a copy should have gone and did not), 64 usage, 78
+configuration.
 """
 
 from __future__ import annotations
@@ -97,7 +98,17 @@ def _run(net: Lonnet, arguments: argparse.Namespace) -> int:
     if arguments.action == "ping":
         hosts = list(net.site.table.hosts) if arguments.all else arguments.hosts
         return _ping_all(net, hosts, arguments.timeout)
+    if arguments.action == "sweep":
+        return _sweep(net)
     return 0 if net.reconlonc(arguments.host) else 1
+
+
+def _sweep(net: Lonnet) -> int:
+    swept = net.resources.sweep()
+    _write("".join(f"deleted {path}\n" for path in swept.deleted))
+    _write("".join(f"kept {path!r}: {reason}\n" for path, reason in swept.failed.items()))
+    _write(f"{swept.kept} copies in use, {len(swept.deleted)} deleted, {swept.leftovers} leftovers removed\n")
+    return 1 if swept.failed else 0
 
 
 def _answer(answer: str) -> int:
@@ -140,4 +151,5 @@ def _parser() -> _Parser:
     action.add_argument("--timeout", metavar="S", type=float, help="seconds; default: lonRequestTimeout")
     action = actions.add_parser("reconnect", help="make lonc try its lost links again now")
     action.add_argument("host", metavar="HOST", nargs="?", help="and wait for the link to this one")
+    actions.add_parser("sweep", help="delete and unsubscribe copies of resources that were not used for lonExpire")
     return parser

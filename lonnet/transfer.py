@@ -4,7 +4,8 @@ Promises: the connection goes to the host's address in hosts.tab, from lonBindAd
 another host, or of another path than the one that was asked for, is refused. No redirect is followed. A server that
 stays silent for lonHttpTimeout, sends too much, or drips so that the deadline passes ends the transfer.
 
-Raises: TransferFailed; AccessDenied and ResourceNotFound for the statuses 403 and 404. Logs nothing.
+Raises: TransferFailed, whatever went wrong: what a web server answers says nothing certain about a resource, for it may
+be set up wrongly; its lond is believed. Logs nothing.
 
 Known limits: TLS servers are checked against the system's certificate authorities.
 """
@@ -25,7 +26,7 @@ from common.errors import ConfigError
 from common.hosts_table import Host
 from common.site import Site, bind_address
 from lonnet.deadline import Deadline
-from lonnet.errors import AccessDenied, ResourceNotFound, TransferFailed
+from lonnet.errors import TransferFailed
 
 if TYPE_CHECKING:
     from urllib3.connection import HTTPConnection
@@ -112,10 +113,12 @@ class Web:
         self._connection.request("GET", quote(path), headers=headers, preload_content=False, decode_content=False)
         response = self._connection.getresponse()
         if response.status != 200:
-            raise self._refused(path, response.status)
+            raise self._failed(f"status {response.status}")
         announced = {name.lower(): value for name, value in response.headers.items()}
         expected = announced.get("content-length", "")
-        if expected.isdigit() and int(expected) > limit:
+        if not expected.isdecimal() and announced.get("transfer-encoding") != "chunked":
+            raise self._failed("no length is announced, so that a part could pass for the whole")
+        if expected.isdecimal() and int(expected) > limit:
             raise self._failed(f"{expected} bytes, at most {limit} are taken")
         length = 0
         while data := response.read1(CHUNK):
@@ -125,16 +128,9 @@ class Web:
             if self._deadline.passed:
                 raise self._failed("not done within the time that it may take")
             take(data)
-        if expected.isdigit() and int(expected) != length:
+        if expected.isdecimal() and int(expected) != length:
             raise self._failed(f"{length} bytes of {expected}")
         return Received(length, announced)
-
-    def _refused(self, path: str, status: int) -> Exception:
-        if status in (404, 410):
-            return ResourceNotFound(path)
-        if status in (401, 403):
-            return AccessDenied(path)
-        return self._failed(f"status {status}")
 
     def _failed(self, reason: str) -> TransferFailed:
         return TransferFailed(self._server.host.id, reason)

@@ -6,8 +6,7 @@ nobody from logging in whose hash is here. Both are members of lond's population
 
 The pool is made before the first child is forked; children get at it by :meth:`HashPool.log_ins`.
 
-Promises: the sockets are there before lond says that it is ready, mode 0600, and as long as it lives. A kind of which
-a worker ends unexpectedly gets another one, after a pause if it had hardly begun.
+Promises: as :mod:`lond.workers`.
 
 Logs: once for each reason why a type of account can't be checked on this machine; who does not answer. Raises OSError
 when it is made.
@@ -16,15 +15,11 @@ when it is made.
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import socket
 import time
 from collections.abc import Callable, Collection
-from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from common.config import Config
 from common.loop import Loop
@@ -37,25 +32,12 @@ from lond.authentication.log_ins import LogIns
 from lond.authentication.silence import PAUSE, Silences
 from lond.authentication.throttle import Limits
 from lond.authentication.throttle_table import ThrottleTable
+from lond.workers import Workers
 
 log = logging.getLogger(__name__)
 
 HASHER, ASKER = "hasher", "asker"  # the keys in the population
-BACKLOG = 1024
-EARLY_END = 1.0  # seconds; a worker that lived no longer is replaced only after CRASH_PAUSE
-CRASH_PAUSE = 1.0
 MAX_REASONS = 100  # of "can't be checked" that are remembered and logged
-
-
-@dataclass(slots=True)
-class _Kind:
-    """The workers of one kind."""
-
-    path: Path
-    listener: socket.socket
-    wanted: Callable[[Config], int]
-    identity: tuple[int, int]
-    not_before: float = 0.0
 
 
 class HashPool:
@@ -71,13 +53,12 @@ class HashPool:
         self._asked: dict[int, str] = {}  # generation of a worker -> whom it asks
         self._release = release
         self._reasons: set[str] = set()
-        self._kinds: dict[str, _Kind] = {}
+        self._workers = Workers()
         for key, name, wanted in (
             (HASHER, ".lond.hash", lambda config: config.hash_workers),
             (ASKER, ".lond.ask", lambda config: config.ask_workers),
         ):
-            path = site.config.sock_dir / name
-            self._kinds[key] = _Kind(path, _listen(path), wanted, _identity(path))
+            self._workers.add(key, site.config.sock_dir / name, wanted, partial(self._live, key))
 
     @staticmethod
     def slots(config: Config) -> int:
@@ -85,43 +66,22 @@ class HashPool:
         return 2 * (config.hash_workers + config.ask_workers)
 
     def balance(self, population: Population, site: Site, now: float, outdated: Collection[int]) -> None:
-        """Have as many workers as are wanted.
+        """Have as many workers as are wanted; see :meth:`lond.workers.Workers.balance`."""
+        self._workers.balance(population, site, now, outdated)
 
-        :param outdated: generations to be replaced, because they know an old configuration.
-        """
-        for key, kind in self._kinds.items():
-            members = list(population.of(key))
-            fresh = [member for member in members if member.generation not in outdated]
-            wanted = kind.wanted(site.config)
-            if now >= kind.not_before:
-                for _ in range(wanted - len(fresh)):
-                    self._start(population, key, kind, site)
-            for member in members:
-                if member.generation in outdated or member in fresh[wanted:]:
-                    population.stop(member)
-
-    def _start(self, population: Population, key: str, kind: _Kind, site: Site) -> None:
-        timeout, hostname = site.config.hash_timeout, site.own.hostname
-
-        def live(birth: Birth) -> int:
-            self._release()
-            self.close_listeners(except_of=key)
-            perform = partial(hashing.perform, hostname=hostname)
-            return hash_worker.Worker(key, kind.listener, birth, timeout, perform, self._silences).live()
-
-        population.start(key, live)
+    def _live(self, key: str, birth: Birth, listener: socket.socket, site: Site) -> int:
+        self._release()
+        perform = partial(hashing.perform, hostname=site.own.hostname)
+        timeout = site.config.hash_timeout
+        return hash_worker.Worker(key, listener, birth, timeout, perform, self._silences).live()
 
     def on_end(self, member: Member, code: int, loop: Loop) -> bool:
         """Take note of a child's end; False if it was none of ours."""
-        kind = self._kinds.get(member.key)
-        if kind is None:
+        if not self._workers.on_end(member, code, loop):
             return False
         asked = self._asked.pop(member.generation, None)
         if asked and code == -signal.SIGALRM and self._silences.silent(asked):
             log.error("%s does not answer; until it does it is asked every %.0f s only", asked, PAUSE)
-        if code and loop.clock() - member.started < EARLY_END:
-            kind.not_before = loop.clock() + CRASH_PAUSE
-            loop.call_later(CRASH_PAUSE, lambda: None)  # a turn, in which the parent compares again
         return True
 
     def on_message(self, member: Member, word: bytes, text: str) -> None:
@@ -140,45 +100,15 @@ class HashPool:
     def log_ins(self, loop: Loop, site: Site) -> LogIns:
         """The way of one lond child to the workers; called in the child."""
         hashing_, asking = (
-            HashClient(loop, self._kinds[key].path, site.config.hash_timeout) for key in (HASHER, ASKER)
+            HashClient(loop, self._workers.path(key), site.config.hash_timeout) for key in (HASHER, ASKER)
         )
         return LogIns(loop, hashing_, asking, self.table, Limits.of(site.config))
 
-    def close_listeners(self, except_of: str = "") -> None:
-        """Close, in a child, the sockets that it does not serve."""
-        for key, kind in self._kinds.items():
-            if key != except_of:
-                kind.listener.close()
+    def close_listeners(self) -> None:
+        """Close, in a child that serves links, the workers' sockets."""
+        self._workers.close_listeners()
 
     def close(self) -> None:
         """In the parent: remove the sockets, and give up the table."""
-        for kind in self._kinds.values():
-            with suppress(OSError):
-                if _identity(kind.path) == kind.identity:
-                    kind.path.unlink()
-        self.close_listeners()
+        self._workers.close()
         self.table.close()
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_dev, status.st_ino
-
-
-def _listen(path: Path) -> socket.socket:
-    """Binds under a hidden name and renames into place, so that nobody meets a socket that is open to others.
-
-    :raises OSError: the directory is missing or the path too long.
-    """
-    hidden = path.with_name(f"{path.name}.{os.getpid()}")
-    hidden.unlink(missing_ok=True)  # of an earlier process with our number
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    try:
-        listener.bind(str(hidden))
-        hidden.chmod(0o600)
-        listener.listen(BACKLOG)
-        hidden.rename(path)
-    except OSError:
-        listener.close()
-        raise
-    return listener

@@ -17,6 +17,7 @@ from lond.commands import (
     records,
     resources,
     temporary,
+    userfiles,
 )
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     "records",
     "resources",
     "temporary",
+    "userfiles",
 ]

@@ -26,6 +26,7 @@ from common.hosts_table import Host
 from common.site import Site
 from lond.authentication.log_ins import LogIns
 from lond.storage import Storage
+from lond.updates.client import Updates
 
 
 class RequestError(LonError):
@@ -97,6 +98,10 @@ class Services(Protocol):
     @property
     def log_ins(self) -> LogIns:
         """Checks and hashes passwords, while this process goes on."""
+
+    @property
+    def updates(self) -> Updates:
+        """Notes jobs about resources and fetches uploaded files, while this process goes on."""
 
 
 class Pending:

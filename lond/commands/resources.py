@@ -1,4 +1,4 @@
-"""Commands about published resources: sub, unsub, currentversion on the author's home server.
+"""Commands about published resources: sub, unsub, currentversion on the author's home server, update elsewhere.
 
 A path is what stands behind the first ``/res/``. Who may use these commands on a domain's resources is trust.tab's
 class `resources`; who may have a copy of one is in its metadata.
@@ -7,19 +7,24 @@ class `resources`; who may have a copy of one is in its metadata.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from collections.abc import Callable
 from urllib.parse import quote
 
+from common.errors import SpoolError
 from common.metadata import MetadataError
-from common.resource_path import ResourcePath
-from common.resource_tree import Busy, current_version, directory, open_regular, read_metadata, root_of
+from common.resource_jobs import UPDATE
+from common.resource_path import COPY, IN_TRANSFER, ResourcePath
+from common.resource_tree import Busy, current_version, directory, exists, open_regular, read_metadata, root_of
 from common.subscriptions import Subscriber, subscribe, unsubscribe
 from lond.commands.listing import PATH, TreePath
 from lond.commands.registry import Argument, Context, RequestError, Trust, command
 
 NOT_FOUND = b"not_found"
 REJECTED = b"rejected"
+
+_log = logging.getLogger(__name__)
 
 _NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
@@ -93,6 +98,32 @@ def unsub(context: Context, path: ResourcePath) -> bytes:
 )
 def currentversion(context: Context, path: ResourcePath) -> bytes:
     return in_directory(context, path, lambda at: b"%d" % current_version(at, path), b"-1")
+
+
+@command(
+    "update",
+    RESOURCE,
+    trust=Trust.RESOURCES,
+    writes=True,
+    replies="`ok`: noted on disk, the new version is fetched soon; `not_found` (no copy here), `rejected` (we are the "
+    "home server, or the asking host can't be)",
+)
+def update(context: Context, path: ResourcePath) -> bytes:
+    peer = context.session.peer
+    if is_home(context, path) or (peer.domain, peer.role) != (path.domain, "library"):
+        return REJECTED
+
+    def noted(at: int) -> bytes:
+        if not exists(at, path.name + COPY) and not exists(at, path.name + IN_TRANSFER):
+            return NOT_FOUND
+        try:
+            context.services.updates.add(UPDATE, str(path))
+        except SpoolError as error:
+            _log.error("an update could not be noted: %s", error)
+            raise RequestError("the update could not be noted", errno.EIO) from None
+        return b"ok"
+
+    return in_directory(context, path, noted, NOT_FOUND)
 
 
 def is_home(context: Context, path: ResourcePath) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,6 +16,7 @@ from lond.dispatcher import Dispatcher, Session
 from lond.records.database import Opening
 from lond.records.paths import make_user_directory
 from lond.storage import Storage
+from lond.updates.userfiles import UserFile
 from tests.helpers.log_ins import LogInsInProcess
 
 HOSTS = """
@@ -41,6 +42,22 @@ def make_site(directory: Path, **settings: object) -> Site:
     return Site(config, HostsTable(parse_hosts(HOSTS, "hosts.tab")))
 
 
+class UpdatesInProcess:
+    """Jobs that are noted and not worked off; files that come or do not, as the test says."""
+
+    def __init__(self) -> None:
+        self.jobs: list[tuple[str, str]] = []
+        self.wanted: list[UserFile] = []
+        self.comes = True
+
+    def add(self, kind: str, path: str) -> None:
+        self.jobs.append((kind, path))
+
+    def fetch(self, wanted: UserFile, on_done: Callable[[bool], None]) -> None:
+        self.wanted.append(wanted)
+        on_done(self.comes)
+
+
 class FixedServices:
     """A world outside that does what the test says."""
 
@@ -53,6 +70,10 @@ class FixedServices:
     @cached_property
     def log_ins(self) -> LogInsInProcess:
         return LogInsInProcess()
+
+    @cached_property
+    def updates(self) -> UpdatesInProcess:
+        return UpdatesInProcess()
 
     def load_average(self) -> float:
         return self.load

@@ -21,6 +21,12 @@ from lonnet.errors import AccessDenied
 from tests.helpers.federation import Host
 
 Answer = Callable[["RawHandler", str], bool]
+Part = Callable[["RawHandler", bytes], bytes]
+
+
+def whole(_handler: RawHandler, content: bytes) -> bytes:
+    """All of it."""
+    return content
 
 
 class RawServer:
@@ -34,7 +40,7 @@ class RawServer:
         self.served: Counter[str] = Counter()  # requests for content, by path
         self.sources: Counter[tuple[str, str]] = Counter()  # the same by path and source address
         self.before: Answer | None = None  # True: it has answered itself
-        self.part: Callable[[str, bytes], bytes] = lambda path, content: content  # what is sent of a content
+        self.part: Part = whole  # what is sent of a content
         server = self
 
         class Handler(RawHandler):
@@ -52,6 +58,27 @@ class RawServer:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+class HalfWay:
+    """A transfer that is held in its middle: `begun` when half of the content was sent, the rest after `go_on`.
+
+    For the `part` of a server; it holds one content only.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self, handler: RawHandler, content: bytes) -> bytes:
+        if content != self._content or self.begun.is_set():
+            return content
+        middle = len(content) // 2
+        handler.wfile.write(content[:middle])
+        handler.wfile.flush()
+        self.begun.set()
+        self.go_on.wait(20)
+        return content[middle:]
 
 
 class _Quiet(ThreadingHTTPServer):
@@ -98,7 +125,7 @@ class RawHandler(BaseHTTPRequestHandler):
         if not path.endswith(META):
             self.owner.served[path] += 1
             self.owner.sources[path, self.client_address[0]] += 1
-            content = self.owner.part(path, content)
+            content = self.owner.part(self, content)
         self.wfile.write(content)
 
     def log_message(self, format: str, *arguments: Any) -> None:

@@ -119,6 +119,11 @@ SCRIPT: list[tuple[str, str]] = [
     ("currentversion:/res/msu/smith/kin/none.html", "-1"),
     ("currentversion:/res/msu/smith/kin/a.html", "2"),
     ("currentversion:/res/msu/smith/kin/private.html", "1"),
+    ("update:/res/msu/smith/kin/a.html", "rejected"),
+    ("fetchuserfile:msu/nobody/essay.txt", "not_home"),
+    ("fetchuserfile:msu/smith/essay.txt", "failed"),
+    ("fetchuserfile:msu/smith/..%2fpasswd", ERROR),
+    ("tokenauthuserfile:essay%2etxt:0", "invalid_token"),
 ]
 
 

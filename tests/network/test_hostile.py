@@ -169,7 +169,7 @@ def impatient_attacker(impatient: Federation) -> Iterator[Attacker]:
         yield Attacker(impatient, stack)
 
 
-WORKERS = ("hasher", "asker")
+WORKERS = ("hasher", "asker", "updater")
 
 
 def only_spares_and_links(host: Host) -> None:

@@ -124,5 +124,5 @@ def test_children_are_shown_with_what_they_do_and_what_they_cost(host: Host) -> 
     eventually(lambda: ["lonc", "up", "msul1"] in [[row[0], row[2], row[3]] for row in told()])
     rows = told()
     states = sorted(row[2] for row in rows if row[0] == "lond")
-    assert states == ["asker", "asker", "hasher", "hasher", "idle", "idle", "serving"]
+    assert states == ["asker", "asker", "hasher", "hasher", "idle", "idle", "serving", "updater", "updater"]
     assert all(float(row[-1]) > 0.1 for row in rows), "memory of each"

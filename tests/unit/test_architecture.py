@@ -37,6 +37,7 @@ THREAD_MODULES = {"threading", "_thread", "concurrent.futures", "multiprocessing
 THREADS_ALLOWED = {
     "common.fork": {"threading"},  # counts them
     "lond.storage": {"concurrent.futures"},  # in lond's children, which never fork
+    "lond.updates.worker": {"concurrent.futures"},  # nor do workers
 }
 LATE = {"urllib3"}  # imported inside functions: unit/test_lonnet_imports
 CRYPTO_IMPORTERS = {"common.crypto", "lond.authentication.passwords"}

@@ -16,7 +16,7 @@ DUE = [
     "home", "log", "put", "newput", "inc", "get", "eget", "del", "keys", "dump",
     "rolesput", "rolesdel", "store", "restore", "currentdump", "idput", "idget", "tmpput", "tmpget", "tmpdel",
     "chatsend", "chatretr", "courseidput", "courseiddump", "querysend", "queryreply", "setannounce",
-    "ls", "sub", "unsub", "currentversion",
+    "ls", "sub", "unsub", "update", "currentversion", "fetchuserfile", "tokenauthuserfile",
 ]  # fmt: skip
 
 

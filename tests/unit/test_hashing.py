@@ -22,7 +22,8 @@ from common.loop import READ, Loop
 from common.population import Member, Population
 from common.scoreboard import Scoreboard
 from common.site import Site
-from lond.authentication import hash_client, hash_pool, hashing, passwords
+from lond import workers
+from lond.authentication import hash_client, hashing, passwords
 from lond.authentication.accounts import TYPES, Account
 from lond.authentication.hash_client import HashClient
 from lond.authentication.hash_pool import ASKER, HASHER, HashPool
@@ -326,7 +327,7 @@ class TestWorkers:
                 return Outcome(Verdict.RIGHT)
 
             monkeypatch.setattr(hashing, "perform", hang)
-            monkeypatch.setattr(hash_pool, "CRASH_PAUSE", 0.1)
+            monkeypatch.setattr(workers, "CRASH_PAUSE", 0.1)
 
             def scenario(world: World) -> tuple[Verdict, list[tuple[str, int]], Verdict]:
                 first = world.ask(Job(b"msu", b"hang", None, b"x")).verdict
@@ -346,7 +347,7 @@ class TestWorkers:
                 return Outcome(Verdict.RIGHT)
 
             monkeypatch.setattr(hashing, "perform", hang)
-            monkeypatch.setattr(hash_pool, "CRASH_PAUSE", 0.05)
+            monkeypatch.setattr(workers, "CRASH_PAUSE", 0.05)
 
             def ask(world: World, who: Account) -> Outcome:
                 return world.ask(Job(b"msu", b"smith", who, b"x"), ASKER)

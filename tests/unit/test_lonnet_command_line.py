@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import pytest
 
 from lonnet.command_line import Pong, main, pong_table
+from tests.helpers.published import put_resource
 from tests.unit.test_lonnet_scripted_child import ScriptedChild, answers, silent
 
 HOSTS = "msul1:msu:library:one.example.org:127.0.0.1\nhuba20:hub:access:two.example.org:127.0.0.2\n"
@@ -122,6 +124,22 @@ def test_what_can_not_be_sent_is_wrong_usage(
     out, err = capfd.readouterr()
     assert out == ""
     assert err.count("\n") == 1
+
+
+def test_sweep_keeps_what_it_can_not_unsubscribe(conf: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    root = conf.parent / "html"
+    conf.write_text(f"{conf.read_text()}\nPerlSetVar lonDocRoot {root}\n")
+    put_resource(root / "res", "msu/smith/used.html", b"one", copy_of="msul2")
+    put_resource(root / "res", "msu/smith/unused.html", b"one", copy_of="msul2")
+    os.utime(root / "res/msu/smith/unused.html.copy", (0, 0))
+    (root / "res/msu/smith/.a.html.0123abcd.new").touch()
+    os.utime(root / "res/msu/smith/.a.html.0123abcd.new", (0, 0))
+    assert run(conf, "sweep") == 1  # the author's home server can't be asked
+    out = capfd.readouterr().out.splitlines()
+    assert out[0].startswith("kept 'msu/smith/unused.html.copy': ") and out[1:] == [
+        "1 copies in use, 0 deleted, 1 leftovers removed"
+    ]
+    assert (root / "res/msu/smith/unused.html").exists()
 
 
 def test_wrong_configuration(conf: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,7 @@ from common.config import Config
 from lond.services import Outside
 from lonnet.sessions import FRESH_SECONDS, Session, Sessions
 from tests.conftest import FakeClock
+from tests.helpers.dispatching import UpdatesInProcess
 from tests.helpers.fake_net import FakeNet
 from tests.helpers.log_ins import LogInsInProcess
 
@@ -178,7 +179,7 @@ def test_lond_counts_the_same_sessions(tmp_path: Path) -> None:
     config = Config(host_id="msul1", ids_dir=tmp_path)
     site = FakeNet(["msul1"]).site
     with closing(LogInsInProcess()) as log_ins:
-        outside = Outside(replace(site, config=config), log_ins)
+        outside = Outside(replace(site, config=config), log_ins, UpdatesInProcess())
         assert outside.sessions() == 0
         Sessions(config).create("smith", "msu", "msul1")
         (tmp_path / "readme").write_text("not a session")

@@ -1,0 +1,132 @@
+"""The queue of jobs about resources: one job for each resource, taken once, and by somebody else after a death."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from common import resource_jobs
+from common.errors import SpoolError
+from common.resource_jobs import ANNOUNCE, CLAIM_SECONDS, UPDATE, Job, ResourceJobs
+from tests.conftest import FakeClock
+from tests.helpers.in_child import in_child
+
+PATH = "msu/smith/a.html"
+
+
+@pytest.fixture(autouse=True)
+def times(monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> FakeClock:
+    monkeypatch.setattr(resource_jobs.time, "time", clock)
+    monkeypatch.setattr(resource_jobs.time, "monotonic", clock)
+    return clock
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Iterator[ResourceJobs]:
+    opened = ResourceJobs(tmp_path / "updates.db")
+    yield opened
+    opened.close()
+
+
+def test_a_job_is_taken_once_and_gone_when_done(jobs: ResourceJobs, clock: FakeClock) -> None:
+    jobs.add(UPDATE, PATH)
+    job = jobs.take()
+    assert job == Job(UPDATE, PATH, 1, clock.now, 0)
+    assert jobs.take() is None
+    jobs.finish(job)
+    clock.advance(CLAIM_SECONDS * 2)
+    assert jobs.take() is None and jobs.waiting() == [] and jobs.seconds_until_due() is None
+
+
+def test_several_requests_that_wait_are_one_job(jobs: ResourceJobs) -> None:
+    for _ in range(3):
+        jobs.add(UPDATE, PATH)
+    jobs.add(ANNOUNCE, PATH)
+    assert {jobs.take(), jobs.take()} - {None} == {Job(UPDATE, PATH, 3, 1000.0, 0), Job(ANNOUNCE, PATH, 1, 1000.0, 0)}
+    assert jobs.take() is None
+
+
+def test_a_request_meanwhile_is_worked_off_once_more(jobs: ResourceJobs) -> None:
+    jobs.add(UPDATE, PATH)
+    first = jobs.take()
+    assert first is not None
+    jobs.add(UPDATE, PATH)
+    assert jobs.take() is None
+    jobs.finish(first)
+    second = jobs.take()
+    assert second is not None and second.request == 2
+    jobs.add(UPDATE, PATH)
+    jobs.postpone(second, 100)
+    assert jobs.take() is not None, "the newest request is not postponed"
+
+
+def test_a_failed_try_comes_again_in_time(jobs: ResourceJobs, clock: FakeClock) -> None:
+    jobs.add(UPDATE, PATH)
+    job = jobs.take()
+    assert job is not None
+    jobs.postpone(job, 30)
+    assert jobs.take() is None and jobs.seconds_until_due() == 30
+    clock.advance(30)
+    assert jobs.take() == job._replace(attempts=1)
+
+
+def test_a_claim_is_renewed_and_ends_with_its_holder(jobs: ResourceJobs, clock: FakeClock) -> None:
+    jobs.add(UPDATE, PATH)
+    job = jobs.take()
+    assert job is not None
+    clock.advance(CLAIM_SECONDS - 1)
+    jobs.renew(job)
+    clock.advance(CLAIM_SECONDS - 1)
+    assert jobs.take() is None and jobs.seconds_until_due() == 1
+    clock.advance(1)
+    assert jobs.take() == job
+    jobs.release(job)
+    assert jobs.take() == job
+
+
+def test_a_claim_from_before_the_machine_was_started_is_void(jobs: ResourceJobs, clock: FakeClock) -> None:
+    clock.advance(1_000_000)
+    jobs.add(UPDATE, PATH, delay=-2_000_000)
+    assert jobs.take() is not None
+    clock.now = 100.0
+    assert jobs.seconds_until_due() == 0 and jobs.take() is not None
+
+
+def test_delayed_jobs_and_the_oldest_first(jobs: ResourceJobs, clock: FakeClock) -> None:
+    jobs.add(ANNOUNCE, "b", delay=60)
+    assert jobs.take() is None and jobs.seconds_until_due() == 60
+    clock.advance(70)
+    jobs.add(UPDATE, "a")
+    assert [job.path for job in (jobs.take(), jobs.take()) if job] == ["b", "a"]
+
+
+def test_many_processes_share_the_jobs(tmp_path: Path, jobs: ResourceJobs) -> None:
+    for number in range(30):
+        jobs.add(UPDATE, str(number))
+    jobs.close()
+
+    def work() -> list[str]:
+        mine = ResourceJobs(tmp_path / "updates.db")
+        taken = []
+        while (job := mine.take()) is not None:
+            taken.append(job.path)
+            mine.finish(job)
+        mine.close()
+        return taken
+
+    done = [path for _ in range(3) for path in in_child(work)]
+    assert sorted(done, key=int) == [str(number) for number in range(30)]
+
+
+def test_what_is_wrong_with_the_file_is_said(tmp_path: Path) -> None:
+    (tmp_path / "updates.db").write_bytes(b"x" * 5000)
+    with pytest.raises(SpoolError, match=r"updates\.db"):
+        ResourceJobs(tmp_path / "updates.db")
+    jobs = ResourceJobs(tmp_path / "other.db")
+    jobs.close()
+    with pytest.raises(SpoolError) as caught:
+        jobs.add(UPDATE, PATH)
+    assert isinstance(caught.value.__cause__, sqlite3.Error)
