@@ -55,10 +55,10 @@ th, td { padding: 0.35rem 0.7rem; text-align: left; border-bottom: 1px solid var
 thead th { color: var(--quiet); font-weight: 600; white-space: nowrap; }
 tbody tr:last-child > * { border-bottom: 0; }
 .number { text-align: right; white-space: nowrap; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); gap: 1.2rem; }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1.2rem; }
 figure { margin: 0; }
 svg { display: block; width: 100%; height: auto; overflow: visible; }
-svg text { fill: var(--quiet); font-size: 13px; }
+svg text { fill: var(--quiet); font-size: 15px; }
 .grid, .axis { stroke: var(--line); stroke-width: 1; }
 .axis { stroke: var(--quiet); }
 polyline { fill: none; stroke-width: 2; stroke-linejoin: round; }

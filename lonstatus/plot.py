@@ -15,8 +15,8 @@ from itertools import pairwise
 from lonstatus.markup import Markup, element, joined
 
 SPAN = 86400.0  # seconds
-WIDTH, HEIGHT = 640, 230
-LEFT, RIGHT, TOP, BOTTOM = 58, 12, 14, 30
+WIDTH, HEIGHT = 520, 220
+LEFT, RIGHT, TOP, BOTTOM = 66, 12, 14, 32
 GAP_SECONDS = 900.0  # without a sample that break a line, if that is unusual
 USUAL_GAPS = 3  # so many times the usual distance of samples is unusual
 HOURS = 4  # between two labels
