@@ -207,8 +207,8 @@ def test_a_package_has_all_that_is_installed() -> None:
     packed = set()
     for directory, patterns in setup["options.data_files"].items():
         for pattern in patterns.split():
-            found = [path for path in ROOT.glob(pattern) if path.is_file()]
-            assert found, f"{pattern} matches nothing"
+            found = list(ROOT.glob(pattern))
+            assert found and all(path.is_file() for path in found), f"{pattern} does not match files alone"
             packed |= {f"{directory}/{path.name}" for path in found}
     shipped = [p for name in ("conf", "docs/man") for p in (ROOT / name).rglob("*") if p.is_file()]
     assert {f"share/loncapa/{path.relative_to(ROOT)}" for path in shipped} <= packed
