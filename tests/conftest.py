@@ -12,6 +12,11 @@ import pytest
 from common.loop import OUR_SIGNALS, Loop
 from tests.helpers.waiting import eventually, open_descriptors
 
+# A shell that starts the tests in the background has them ignore these, and with them every process they start.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
+
 
 def children() -> set[int]:
     """The pids of this process's children, zombies included."""

@@ -101,6 +101,9 @@ SCRIPT: list[tuple[str, str]] = [
     ("querysend:select:1", r"\w+"),
     ("queryreply:0:x", r"ok|error: .+"),
     ("setannounce:exam%20today", "ok"),
+    ("journal", r"\d+:\d+:"),
+    ("journal:put:" + 32 * "0", r"\d+:\d+:"),
+    ("journal:put:x", ERROR),
     # resources
     ("ls:/res/msu/nobody/none.html", "no_such_dir"),
     ("ls:/res/none", "no_such_file"),
