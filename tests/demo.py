@@ -26,6 +26,7 @@ from tests.helpers.activity import arrivals, make_user, message
 from tests.helpers.callers import Caller, start_caller
 from tests.helpers.federation import QUICK, ROOT, Federation
 from tests.helpers.waiting import eventually
+from tests.transactions import Play, cast, prepare
 
 LOAD_SECONDS = 2.0
 MESSAGES = 25
@@ -201,7 +202,7 @@ def kill_at_random(screen: Screen, federation: Federation, here: str, there: str
     screen.check(found.in_order(), f"none overtaken; {found.duplicates} arrived twice (a link died before their reply)")
 
 
-def keep(federation: Federation) -> None:
+def keep(federation: Federation, play: Play | None) -> None:
     """Leave the network running until Ctrl-C."""
     first = next(iter(federation.hosts.values()))
     print(f"\nThe network runs until Ctrl-C. Its hosts live in {federation.directory}. Try, in another terminal:\n")
@@ -210,6 +211,8 @@ def keep(federation: Federation) -> None:
     print(f"   scripts/loncontrol --conf {first.conf} peers -v")
     print(f"   tail -f {first.directory}/logs/lonc.log\n   ps -o pid,args --ppid {first.lonc.pid}\n")
     print(f"docs/operations.md has exercises for an hour; there, D={federation.directory}\n", flush=True)
+    if play:
+        print(f"In a browser on this machine:\n\n{play.addresses()}\n", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         threading.Event().wait()
     for host in federation.hosts.values():
@@ -231,6 +234,9 @@ def show(screen: Screen, hosts: dict[str, Host], keep_running: bool) -> None:
         host.id: ":".join((host.id, host.domain, host.role, host.hostname, host.ip)) for host in hosts.values()
     }
     federation.write_tables()
+    parts = cast(hosts)
+    if parts:
+        prepare(federation, parts)
     try:
         come_up(screen, federation)
         access = next((host.id for host in hosts.values() if host.role == "access"), next(iter(hosts)))
@@ -240,8 +246,16 @@ def show(screen: Screen, hosts: dict[str, Host], keep_running: bool) -> None:
         host_down(screen, federation, access, library)
         reload_under_load(screen, federation, access, library)
         kill_at_random(screen, federation, access, library)
-        if keep_running:
-            keep(federation)
+        with contextlib.ExitStack() as stack:
+            play = None
+            if parts:
+                play = Play(screen, federation, parts, hosts[parts.home].domain)
+                stack.enter_context(play.pages())
+                play.play()
+            else:
+                screen.step("no example transactions: these need two access servers and a library server of one domain")
+            if keep_running:
+                keep(federation, play)
         screen.step("everything is stopped")
     finally:
         federation.close()

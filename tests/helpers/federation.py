@@ -20,6 +20,7 @@ from pathlib import Path
 from common.scoreboard import Scoreboard, Slot, scoreboard_path
 from common.site import Site, load_site
 from lonnet import Lonnet
+from tests.helpers.unprivileged import Account
 from tests.helpers.waiting import eventually, processes_in_session
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -61,7 +62,9 @@ class Daemon:
         notify_path.unlink(missing_ok=True)
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(str(notify_path))
-        command = [sys.executable, "-W", "error", str(ROOT / "scripts" / self.name)]
+        self.host.federation.give(notify_path)
+        account = self.host.federation.account
+        command = [account.python if account else sys.executable, "-W", "error", str(ROOT / "scripts" / self.name)]
         with (self.host.directory / f"{self.name}.stderr").open("ab") as stderr:
             self.process = subprocess.Popen(
                 [*command, "--conf", str(self.host.conf), "--foreground"],
@@ -69,7 +72,8 @@ class Daemon:
                 stdout=stderr,
                 stderr=stderr,
                 start_new_session=True,
-                env={**os.environ, "NOTIFY_SOCKET": str(notify_path)},
+                env={**os.environ, "NOTIFY_SOCKET": str(notify_path), **(account.environment if account else {})},
+                **(account.popen if account else {}),
             )
 
     def start(self) -> None:
@@ -167,6 +171,7 @@ class Host:
         self.federation, self.id, self.ip = federation, id, ip
         self.directory = federation.directory / id
         self.directory.mkdir()
+        federation.give(self.directory)
         self.conf = self.directory / "loncapa.conf"
         self.settings: dict[str, str] = {}
         self.lonc, self.lond = Daemon(self, "lonc"), Daemon(self, "lond")
@@ -246,6 +251,7 @@ class Federation:
     :param hosts: ids; ``l`` in the id makes it a library server.
     :param links: lines of links.tab, host id to options.
     :param addresses: where hosts live, if they can't be chosen freely.
+    :param account: whom the daemons run as; None: as the tests.
     """
 
     port = 5663
@@ -257,12 +263,15 @@ class Federation:
         addresses: Mapping[str, str] | None = None,
         directory: Path | None = None,
         settings: Mapping[str, str] = QUICK,
+        account: Account | None = None,
     ) -> None:
         # A short path: the name of a UNIX socket has 107 bytes at most.
         self._temporary = None if directory else tempfile.TemporaryDirectory(prefix="lon")
         self.directory = directory or Path(self._temporary.name if self._temporary else "")
         self.clients: list[Lonnet] = []
         self.lines: dict[str, str] = {}
+        self.account = account
+        self.give(self.directory)
         (self.directory / "tables").mkdir()
         net = f"127.{1 + os.getpid() % 200}.{1 + os.getpid() // 200 % 200}"
         self.hosts: dict[str, Host] = {}
@@ -283,6 +292,11 @@ class Federation:
         tables = self.directory / "tables"
         (tables / "hosts.tab").write_text("".join(f"{line}\n" for line in self.lines.values()))
         (tables / "links.tab").write_text("".join(f"{host}:{options}\n" for host, options in (links or {}).items()))
+
+    def give(self, path: Path) -> None:
+        """Let a file belong to the daemons' user."""
+        if self.account is not None:
+            os.chown(path, self.account.uid, self.account.gid)
 
     def start(self, *ids: str) -> None:
         """Start both daemons of these hosts (of all, if none is named) and wait for every link among them."""

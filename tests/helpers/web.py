@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from common.site import Site
 from lonnet.client import Lonnet
 from lonnet.handlers import create_app
 from tests.helpers.fake_net import FakeNet
+from tests.helpers.forms import hidden
 
 HERE, HOME, OTHER = "msua1", "msul1", "msul2"
 CLIENT = "127.9.9.9"  # no host
@@ -82,12 +82,6 @@ class Browser:
         """A cookie that the browser has."""
         found = self.client.get_cookie(name, domain=self._base.partition("//")[2])
         return found.value if found else None
-
-
-def hidden(text: str) -> dict[str, str]:
-    """The hidden fields of a page's last form."""
-    fields = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', text.rpartition("<form")[2])
-    return dict(fields)
 
 
 def checked(response: TestResponse) -> TestResponse:

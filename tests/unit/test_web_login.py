@@ -14,7 +14,8 @@ from common.hosts_table import HostsTable, Spare
 from lonnet.handlers import access, create_app, login
 from lonnet.handlers.login import local_path
 from lonnet.sessions import Sessions
-from tests.helpers.web import HERE, HOME, OTHER, Browser, NetInMemory, app_of, hidden, network
+from tests.helpers.forms import hidden
+from tests.helpers.web import HERE, HOME, OTHER, Browser, NetInMemory, app_of, network
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from werkzeug.test import TestResponse
 
 from common.metadata import Metadata, parse_metadata
 from lonnet.handlers.authors import author_role, is_in_force
-from tests.helpers.web import HERE, HOME, OTHER, Browser, NetInMemory, app_of, hidden, network
+from tests.helpers.forms import hidden
+from tests.helpers.web import HERE, HOME, OTHER, Browser, NetInMemory, app_of, network
 
 MEMBER = "127.0.0.1"  # msua1
 CONTENT = bytes(range(256)) * 1000
