@@ -15,10 +15,12 @@ from urllib.parse import unquote
 
 from common.errors import LonError
 from common.metadata import MAX_BYTES
+from common.resource_jobs import ResourceJobs, jobs_path
 from common.resource_path import META
 from lonnet import Lonnet
 from lonnet.errors import AccessDenied
-from tests.helpers.federation import Host
+from tests.helpers.federation import Federation, Host
+from tests.helpers.waiting import eventually
 
 Answer = Callable[["RawHandler", str], bool]
 Part = Callable[["RawHandler", bytes], bytes]
@@ -54,6 +56,21 @@ class RawServer:
     def port(self) -> int:
         return int(self._server.server_address[1])
 
+    def wait_until_quiet(self, federation: Federation) -> None:
+        """Wait until no host has anything to fetch, and no connection is open."""
+
+        def quiet() -> None:
+            for host in federation.hosts.values():
+                path = jobs_path(host.site().config)
+                if path.exists():
+                    jobs = ResourceJobs(path)
+                    waiting = jobs.waiting()
+                    jobs.close()
+                    assert waiting == [], f"{host.id} has still to do: {waiting}"
+            assert self._server.open == 0
+
+        eventually(quiet)
+
     def close(self) -> None:
         self._server.shutdown()
         self._thread.join()
@@ -84,6 +101,21 @@ class HalfWay:
 class _Quiet(ThreadingHTTPServer):
     daemon_threads = False
     request_queue_size = 256
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(address, handler)
+        self.open = 0
+        self._lock = threading.Lock()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            self.open += 1
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        super().shutdown_request(request)
+        with self._lock:
+            self.open -= 1
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that has gone is no news."""

@@ -1,7 +1,7 @@
 """docs/programming.md does what it says: all its code is run against real daemons, its results are compared.
 
 A section is a test. It has `net`, and what earlier sections imported. Comments ``<!-- run: stop HOST -->`` and
-``<!-- run: start HOST -->`` are obeyed where they stand.
+``<!-- run: start HOST -->`` are obeyed where they stand; after ``<!-- run: on HOST -->`` `net` is that host's.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import doctest
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +18,11 @@ import pytest
 
 from tests.helpers.federation import QUICK, Federation
 from tests.helpers.members import make_member
+from tests.helpers.raw_server import RawServer, raw_server
 
 PAGE = Path(__file__).parents[2] / "docs" / "programming.md"
 
-_STEP = re.compile(r"^```(pycon|python)\n(.*?)^```$|^<!-- run: (stop|start) (\w+) -->$", re.DOTALL | re.MULTILINE)
+_STEP = re.compile(r"^```(pycon|python)\n(.*?)^```$|^<!-- run: (stop|start|on) (\w+) -->$", re.DOTALL | re.MULTILINE)
 _FENCE = re.compile("^```", re.MULTILINE)
 
 
@@ -72,14 +74,22 @@ def start_network(made: Federation) -> None:
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[Federation]:
-    """Daemons for all sections that leave them as they are."""
-    made = Federation(HOSTS, settings=QUICK)
-    try:
+def serving() -> Iterator[tuple[Federation, RawServer]]:
+    """Daemons, and msul1's web server."""
+    with ExitStack() as stack:
+        made = Federation(HOSTS, settings=QUICK)
+        stack.callback(made.close)
+        web = stack.enter_context(raw_server(made.hosts["msul1"]))
         start_network(made)
-        yield made
-    finally:
-        made.close()
+        yield made, web
+
+
+@pytest.fixture
+def shared(serving: tuple[Federation, RawServer]) -> Iterator[Federation]:
+    """Daemons for all sections that leave them as they are."""
+    made, web = serving
+    yield made
+    web.wait_until_quiet(made)
 
 
 @pytest.fixture
@@ -111,6 +121,9 @@ def run(step: Step, names: dict[str, object], network: Federation) -> None:
         assert result.failed == 0, "".join(complaints)
     elif step.kind == "python":
         exec(compile("\n" * step.line + step.text, str(PAGE), "exec"), names)
+    elif step.kind == "on":
+        exec("net.close()", names)
+        names["net"] = network.hosts[step.text].lonnet()
     else:
         host, here = network.hosts[step.text], network.hosts["msua1"]
         if step.kind == "stop":

@@ -96,10 +96,12 @@ def home(at: At) -> Lonnet:
     return at(HOME)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def web(network: Site) -> Iterator[RawServer]:
-    yield network[1]
-    network[1].before, network[1].part = None, whole
+    made, server = network
+    yield server
+    server.before, server.part = None, whole
+    server.wait_until_quiet(made)
 
 
 @pytest.fixture
