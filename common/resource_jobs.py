@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -105,6 +105,27 @@ class ResourceJobs:
             self._db.execute("PRAGMA synchronous = FULL")
             (request,) = self._db.execute(_ADD, (kind, path, now, now + delay)).fetchone()
         return Job(kind, path, int(request), now, 0)
+
+    def add_all(self, jobs: Iterable[tuple[str, str]]) -> int:
+        """Have many jobs done, given by kind and path, in one transaction; how many."""
+        now, number = time.time(), 0
+        with self._errors():
+            self._db.execute("BEGIN IMMEDIATE")
+            for kind, path in jobs:
+                self._db.execute(_ADD, (kind, path, now, now)).fetchone()
+                number += 1
+            self._db.execute("COMMIT")
+        return number
+
+    def check(self) -> None:
+        """Look the whole file through.
+
+        :raises SpoolError: it is damaged.
+        """
+        with self._errors():
+            (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict != "ok":
+                raise sqlite3.DatabaseError(str(verdict))
 
     def take(self) -> Job | None:
         """The job that has been due for longest, now claimed; None if none is due."""

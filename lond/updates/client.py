@@ -34,15 +34,24 @@ class Updates:
     def __init__(self, loop: Loop, path: Path, site: Site) -> None:
         self._loop, self._path, self._site = loop, path, site
         self._jobs: ResourceJobs | None = None
+        self._inode = 0
         self._errands: set[_Errand] = set()
 
     def add(self, kind: str, path: str) -> None:
         """Put a job into the queue, durably, and wake a worker."""
-        if self._jobs is None:
-            self._jobs = ResourceJobs(jobs_path(self._site.config))
-        self._jobs.add(kind, path)
+        self._queue().add(kind, path)
         with suppress(OSError):  # they look at the queue now and then anyway
             self._connect(WAKE).close()
+
+    def _queue(self) -> ResourceJobs:
+        path = jobs_path(self._site.config)
+        if self._jobs is None or self._inode != _inode(path):  # a worker may have replaced it
+            if self._jobs is not None:
+                self._jobs.close()
+                self._jobs = None
+            self._jobs = ResourceJobs(path)
+            self._inode = _inode(path)
+        return self._jobs
 
     def fetch(self, wanted: UserFile, on_done: OnDone) -> None:
         """Have a file fetched; `on_done` hears, in a later turn, whether it is here."""
@@ -67,6 +76,13 @@ class Updates:
             channel.close()
             raise
         return channel
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0
 
 
 class _Errand:

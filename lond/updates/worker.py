@@ -24,6 +24,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
 
+from common.delayed import is_damaged
 from common.errors import LonError, SpoolError
 from common.loop import READ, Loop, Timer
 from common.population import Birth
@@ -31,6 +32,7 @@ from common.resource_jobs import CLAIM_SECONDS, Job, ResourceJobs, jobs_path
 from common.scoreboard import Slot
 from common.site import Site
 from common.title import set_title
+from lond.updates.recovery import recover
 from lond.updates.userfiles import UserFile, fetch
 from lond.updates.work import Outcome, perform
 from lonnet import Lonnet
@@ -140,12 +142,20 @@ class Worker:
             finally:
                 jobs.close()
         except SpoolError as error:
-            if not self._troubled:
-                log.error("the queue of updates can't be used: %s", error)
-            self._troubled = True
+            self._on_trouble(error)
             return None
         self._troubled = False
         return result
+
+    def _on_trouble(self, error: SpoolError) -> None:
+        if not self._troubled:
+            log.error("the queue of updates can't be used: %s", error)
+        self._troubled = True
+        if is_damaged(error):
+            try:
+                recover(self._site.config)
+            except (SpoolError, OSError) as trouble:
+                log.error("the queue of updates can't be made anew: %s", trouble)
 
     def _start(self, work: Callable[[], Outcome], done: Callable[[Outcome], None]) -> None:
         self.loop.forget(self._listener)

@@ -1,0 +1,231 @@
+"""What becomes of updates: jobs done, tried again, given up; a queue made anew; which replies to `sub` are believed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from common.config import Config
+from common.resource_jobs import ANNOUNCE, UPDATE, Job, ResourceJobs, jobs_path
+from common.resource_path import ResourcePath
+from common.resource_tree import directory
+from common.site import Site
+from common.subscriptions import Subscriber, subscribe
+from lond.updates.recovery import recover
+from lond.updates.userfiles import UserFile
+from lond.updates.work import Outcome, perform
+from lonnet.copies import Touches
+from lonnet.errors import AccessDenied, ResourceNotFound, TransferFailed, UnexpectedReply
+from lonnet.homes import HomeCache
+from lonnet.resources import Resources
+from tests.helpers.fake_net import FakeNet
+from tests.helpers.published import put_resource
+
+PATH = "msu/smith/a.html"
+HOME, HERE = "msul1", "msua1"
+
+
+class OneHost:
+    """A host whose peers answer as a test says; what it sends is noted."""
+
+    def __init__(self, directory: Path, **settings: object) -> None:
+        site = FakeNet([HOME, HERE], HERE).site
+        config = replace(site.config, doc_root=directory, daemons_dir=directory, bind_address="", **settings)
+        self.site: Site = replace(site, config=config)
+        self.homes = HomeCache()
+        self.answers: dict[str, str] = {"home": "found"}
+        self.sent: list[str] = []
+        self.resources = Resources(self)
+
+    def reply(self, command: str, host: str, timeout: float | None = None) -> str:
+        self.sent.append(f"{host} {command}")
+        return self.answers.get(command.partition(":")[0], "con_lost")
+
+    critical = reply
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> OneHost:
+    return OneHost(tmp_path)
+
+
+def copy_at(host: OneHost, path: str = PATH) -> Path:
+    put_resource(host.site.config.doc_root / "res", path, b"one", copy_of=HOME)
+    return host.site.config.doc_root / "res" / path
+
+
+def job(kind: str = UPDATE, age: float = 0.0, attempts: int = 0, path: str = PATH) -> Job:
+    return Job(kind, path, 1, time.time() - age, attempts)
+
+
+def test_a_failed_update_is_tried_again_later_and_later(host: OneHost) -> None:
+    file = copy_at(host)
+    for attempts, seconds in ((0, 1), (3, 8), (20, 300), (5000, 300)):
+        outcome = perform(host, job(attempts=attempts))  # type: ignore[arg-type]
+        assert outcome.again_in is not None and 0.8 * seconds <= outcome.again_in <= 1.2 * seconds
+    assert file.read_bytes() == b"one"
+
+
+def test_given_up_after_a_named_age(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    host = OneHost(tmp_path, update_age=100.0)
+    file = copy_at(host)
+    host.answers["unsub"] = "con_delayed"
+    assert perform(host, job(age=99)).again_in is not None  # type: ignore[arg-type]
+    assert perform(host, job(age=101)) == Outcome()  # type: ignore[arg-type]
+    assert [record.levelno for record in caplog.records if "given up" in record.message] == [logging.CRITICAL]
+    assert not file.exists() and host.sent[-1] == f"{HOME} unsub:/home/httpd/html/res/{PATH}"
+
+
+@pytest.mark.parametrize("reply", ["not_found", "rejected", "refused", "directory"])
+def test_what_the_home_server_does_not_give_any_more_goes(host: OneHost, reply: str) -> None:
+    file = copy_at(host)
+    host.answers |= {"sub": reply, "unsub": "not_subscribed"}
+    assert perform(host, job()) == Outcome()  # type: ignore[arg-type]
+    assert not file.exists()
+
+
+def test_an_unused_copy_goes_without_a_question(host: OneHost) -> None:
+    file = copy_at(host)
+    os.utime(f"{file}.copy", (0, 0))
+    host.answers["unsub"] = "ok"
+    assert perform(host, job()) == Outcome()  # type: ignore[arg-type]
+    assert not file.exists() and not any(" sub:" in line for line in host.sent)
+
+
+def test_nothing_to_do(host: OneHost) -> None:
+    for path in (PATH, "../x", "msu/smith/none.html"):
+        assert perform(host, job(path=path)) == Outcome()  # type: ignore[arg-type]
+        assert perform(host, job(ANNOUNCE, path=path)) == Outcome()  # type: ignore[arg-type]
+    assert host.sent == []
+
+
+def test_a_bug_in_one_job_is_a_failed_try(host: OneHost, caplog: pytest.LogCaptureFixture) -> None:
+    copy_at(host)
+
+    def broken(*_: object) -> str:
+        raise ZeroDivisionError
+
+    host.reply = broken  # type: ignore[method-assign]
+    assert perform(host, job()).again_in is not None  # type: ignore[arg-type]
+    assert "internal error" in caplog.text
+
+
+def test_an_announcement_tells_whom_it_can(host: OneHost) -> None:
+    put_resource(host.site.config.doc_root / "res", PATH, b"one", new_version=True)
+    with directory(host.site.config.doc_root / "res", ResourcePath.parse(PATH)) as at:
+        for id in (HOME, HERE, "gone"):
+            subscribe(at, ResourcePath.parse(PATH), Subscriber(id, "127.0.0.1", 1))
+
+    def reply(command: str, host: str, timeout: float | None = None) -> str:
+        return {HOME: "not_found", HERE: "con_failed"}.get(host, "no_such_host")
+
+    host.critical = reply  # type: ignore[method-assign]
+    assert perform(host, job(ANNOUNCE)).again_in is not None  # type: ignore[arg-type]
+    assert [one.host for one in host.resources.subscribers(PATH)] == [HERE], "the others have no copy"
+    host.critical = lambda *_: "con_delayed"  # type: ignore[method-assign]
+    assert perform(host, job(ANNOUNCE)) == Outcome()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        ("not_found", ResourceNotFound),
+        ("directory", ResourceNotFound),
+        ("rejected", AccessDenied),
+        ("refused", AccessDenied),
+        ("nonsense", UnexpectedReply),
+        ("http://evil.example.org/raw/msu/smith/a.html", TransferFailed),
+        ("http://msul1.example.org@evil.org/raw/msu/smith/a.html", TransferFailed),
+        ("http://{name}/raw/msu/smith/b.html", TransferFailed),
+        ("http://{name}/raw/msu/smith/../../etc/passwd", TransferFailed),
+        ("http://{name}/raw/msu/smith/a%2ehtml%00", TransferFailed),
+        ("http://{name}", TransferFailed),
+        ("httpx", TransferFailed),
+    ],
+)
+def test_replies_to_a_subscription(host: OneHost, reply: str, error: type[Exception]) -> None:
+    host.answers["sub"] = reply.replace("{name}", host.site.table[HOME].hostname)
+    with pytest.raises(error):
+        host.resources.fetch(PATH)
+    assert list(host.site.config.doc_root.rglob("*")) == [host.site.config.doc_root / "res"]
+
+
+def test_a_home_server_that_is_one_no_more_is_not_believed(host: OneHost) -> None:
+    host.answers["sub"] = "not_found"
+    asked: list[str] = []
+
+    def reply(command: str, to: str, timeout: float | None = None) -> str:
+        asked.append(command.partition(":")[0])
+        return "not_found" if len(asked) > 1 else "found"
+
+    host.reply = reply  # type: ignore[method-assign]
+    with pytest.raises(ResourceNotFound):
+        host.resources.fetch(PATH)
+    assert asked[:3] == ["home", "sub", "home"]
+
+
+def test_a_touch_is_written_now_and_then(host: OneHost) -> None:
+    file, path = copy_at(host), ResourcePath.parse(PATH)
+    touches = Touches(host.site.config.doc_root / "res", 86400)
+    for touched in (touches.touch, lambda _: None):
+        os.utime(f"{file}.copy", (0, 0))
+        touched(path)
+        accessed = Path(f"{file}.copy").stat().st_mtime
+        assert (accessed > 0) == (touched == touches.touch)
+    touches.touch(path)
+    assert Path(f"{file}.copy").stat().st_mtime == 0, "within a minute it is not written again"
+    touches.touch(ResourcePath.parse("msu/smith/none.html"))
+    assert not Path(f"{file.parent}/none.html.copy").exists()
+
+
+def damaged_queue(config: Config) -> None:
+    jobs_path(config).write_bytes(b"x" * 10_000)
+
+
+def cut_queue(config: Config) -> None:
+    with closing(ResourceJobs(jobs_path(config))) as jobs:
+        jobs.add_all((UPDATE, f"msu/smith/{number}.html") for number in range(2000))
+    with jobs_path(config).open("r+b") as file:
+        file.seek(8192)
+        file.write(b"\xff" * 20_000)
+
+
+@pytest.mark.parametrize("damage", [damaged_queue, cut_queue])
+def test_a_damaged_queue_is_made_anew_from_the_tree(host: OneHost, damage: Callable[[Config], None]) -> None:
+    config = host.site.config
+    copy_at(host)
+    put_resource(config.doc_root / "res", "msu/jones/kin/b.html", b"one", new_version=True)
+    (config.doc_root / "res/msu/jones/kin/b.html.subscription").touch()
+    damage(config)
+    assert recover(config) and not recover(config)
+    with closing(ResourceJobs(jobs_path(config))) as jobs:
+        assert {(kind, path) for kind, path, _, _ in jobs.waiting()} == {
+            (UPDATE, PATH),
+            (ANNOUNCE, "msu/jones/kin/b.html"),
+        }
+    assert [file.name.partition("-")[0] for file in config.daemons_dir.glob("updates.db*damaged*")] == [
+        "updates.db.damaged"
+    ]
+
+
+def test_a_queue_that_is_only_busy_stays(host: OneHost) -> None:
+    config = host.site.config
+    with closing(ResourceJobs(jobs_path(config))) as jobs:
+        jobs.add(UPDATE, PATH)
+        assert not recover(config)
+        assert len(jobs.waiting()) == 1
+
+
+def test_an_uploaded_file_as_a_line() -> None:
+    wanted = UserFile.parse("msua1", "msu/smith/my/essay é.txt")
+    assert UserFile.decode(wanted.encode()) == wanted == UserFile("msua1", "msu", "smith", ("my", "essay é.txt"))
+    for wrong in ("msu/smith", "msu/smith/../x", "/msu/smith/x", "msu/smith/.x"):
+        with pytest.raises(ValueError, match=r"name|not DOMAIN"):
+            UserFile.parse("msua1", wrong)
