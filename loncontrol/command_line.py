@@ -13,10 +13,22 @@ from collections.abc import Sequence
 from common.config import config_path
 from common.errors import ConfigError, SpoolError
 from common.usage import ENVIRONMENT, FILES, Formatter, epilog, wrapped
-from loncontrol import install, links, listings, queue, service, setup, trace
+from loncontrol import configuration, doctor, install, links, listings, monitoring, queue, service, setup, trace
 from loncontrol.control import COMMANDS, FAILED, GROUPS, NOT_CONFIGURED, NOT_RUNNING, OK, USAGE, complain
 
-FAMILIES = (links, listings, queue, trace, service, install, setup)  # importing them makes their commands known
+# Importing them makes their commands known.
+FAMILIES = (
+    links,
+    listings,
+    doctor,
+    queue,
+    trace,
+    configuration,
+    monitoring,
+    service,
+    install,
+    setup,
+)
 
 DESCRIPTION = wrapped(
     "Start, stop and explain lonc and lond, the network layer of a federation of learning servers.",

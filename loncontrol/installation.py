@@ -124,6 +124,7 @@ def wanted(place: Place) -> Iterator[tuple[str, bytes, int]]:
             _filled((conf / "sbin/command").read_text(), {**values, "@NAME@": name}),
             _PROGRAM,
         )
+    yield "etc/loncapa/apache2.conf", _apache((conf / "apache2/loncapa.conf").read_text(), place), _FILE
     yield "etc/loncapa/loncapa.conf", empty_configuration(place.root).encode(), _FILE
     for name in TABLES:
         yield f"etc/loncapa/{name}.tab", empty_table(name).encode(), _FILE
@@ -150,6 +151,19 @@ def empty_table(name: str) -> str:
     """What a table's example says of its format."""
     text = (sources() / "conf" / f"{name}.tab").read_text()
     return text.partition("\n\n")[0].rstrip("\n") + "\n\n"
+
+
+def _apache(text: str, place: Place) -> bytes:
+    """Apache's file with the paths of this installation; what it defines can still be defined before it is included."""
+    defined = {
+        "LONCAPA_ROOT": str(Path(__file__).resolve().parent.parent),
+        "LONCAPA_PACKAGES": sysconfig.get_path("purelib"),
+        "LONCAPA_CONF": str(place.root / "etc/loncapa/loncapa.conf"),
+        "LONCAPA_USER": place.user,
+    }
+    for name, value in defined.items():
+        text = re.sub(rf"(?m)^(\s*Define {name}) .*$", rf"\1 {value}", text)
+    return text.encode()
 
 
 def _filled(text: str, values: Mapping[str, str]) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import textwrap
 
 from loncontrol.control import OK, Control, argument, command, say
 from loncontrol.terminal import GREEN, RED, YELLOW, repeated, table
@@ -39,14 +40,18 @@ def show_peers(control: Control, options: argparse.Namespace) -> int:
         if options.json:
             return json.dumps([peer.as_json() for peer in found], indent=1)
         shown = table([name for name, _ in COLUMNS], [_row(peer) for peer in found], [_colour(peer) for peer in found])
-        explained = "\n".join(f"{name:<11} {meaning}" for name, meaning in COLUMNS)
-        return f"{shown}\n\n{explained}" if options.verbose else shown
+        return f"{shown}\n\n{_explained()}" if options.verbose else shown
 
     if options.watch is None:
         say(text())
     else:
         repeated(options.watch, text)
     return OK
+
+
+def _explained() -> str:
+    lines = (f"{name:<11} {meaning}" for name, meaning in COLUMNS)
+    return "\n".join(textwrap.fill(line, 100, subsequent_indent=" " * 12) for line in lines)
 
 
 def _row(peer: Peer) -> list[str]:

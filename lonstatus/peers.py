@@ -10,7 +10,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from common.delayed import FAILED, HELD, WAITING, Fifo
+from common.backlog import BY_HAND, Backlog
+from common.delayed import FAILED, HELD, WAITING, Row
 from common.errors import SpoolError
 from common.pauses import Pause, pauses
 from common.scoreboard import Scoreboard, Slot, scoreboard_path
@@ -33,7 +34,11 @@ COLUMNS = (
     ("HELD", "critical messages that are passed over until somebody decides: `loncontrol queue ls HOST`"),
     ("FAILED", "critical messages that the peer refused when nobody waited any more: `loncontrol queue ls HOST`"),
     ("NEXT TRY", "when a link that is down is tried again; `loncontrol retry HOST` tries now"),
-    ("LAST ERROR", "why there is no link, in words; of a link that is up, what ended the one before"),
+    (
+        "LAST ERROR",
+        "why there is no link, in words; of a link that is up, why a message is held or failed, or what ended the link "
+        "before this one",
+    ),
 )
 
 
@@ -68,12 +73,18 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Messages:
-    """What stands in the FIFO of a host; `oldest` is the age of the oldest waiting message in seconds."""
+    """What stands in the FIFO of a host.
+
+    :param oldest: age of the oldest waiting message in seconds.
+    :param stuck: why the first of those that are held or failed is so.
+    :param trouble: why nothing is known.
+    """
 
     waiting: int = 0
     oldest: float | None = None
     held: int = 0
     failed: int = 0
+    stuck: str = ""
     trouble: str = ""
 
 
@@ -107,17 +118,34 @@ def messages(site: Site, host: str) -> Messages:
     if not (site.config.delayed_dir / f"{host}.db").exists():
         return Messages()
     try:
-        fifo = Fifo(site.config.delayed_dir, host)
+        backlog = Backlog(site.config.delayed_dir, host)
     except SpoolError as error:
         return Messages(trouble=f"its FIFO can't be read: {error}")
     try:
-        created, count = fifo.oldest(), fifo.count()
-        oldest = None if created is None else max(0.0, time.time() - created)
-        return Messages(count.get(WAITING, 0), oldest, count.get(HELD, 0), count.get(FAILED, 0))
+        return _read(backlog)
     except SpoolError as error:
         return Messages(trouble=f"its FIFO can't be read: {error}")
     finally:
-        fifo.close()
+        backlog.close()
+
+
+def _read(backlog: Backlog) -> Messages:
+    created, count = backlog.oldest(), backlog.count()
+    held, failed = count.get(HELD, 0), count.get(FAILED, 0)
+    stuck = backlog.rows((HELD, FAILED), limit=1) if held or failed else []
+    return Messages(
+        waiting=count.get(WAITING, 0),
+        oldest=None if created is None else max(0.0, time.time() - created),
+        held=held,
+        failed=failed,
+        stuck=_stuck(stuck[0]) if stuck else "",
+    )
+
+
+def _stuck(row: Row) -> str:
+    if row.state == FAILED:
+        return f"a message was refused: {(row.reply or b'')[:100].decode('ascii', 'replace')}"
+    return f"a message is {'' if row.last_error.startswith(BY_HAND) else 'held: '}{row.last_error}"
 
 
 def _peer(host: str, slot: Slot | None, pause: Pause | None, found: Messages, max_attempts: int) -> Peer:
@@ -137,7 +165,7 @@ def _peer(host: str, slot: Slot | None, pause: Pause | None, found: Messages, ma
         idle=slot is not None and state == "up" and not slot.connections + slot.waiting + slot.outstanding,
         held=found.held,
         failed=found.failed,
-        last_error=found.trouble or why or (slot.text if slot else ""),
+        last_error=found.trouble or why or found.stuck or (slot.text if slot else ""),
         unreadable=bool(found.trouble),
     )
 

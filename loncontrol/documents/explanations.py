@@ -128,6 +128,37 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
     "lond.child: lond: %s": ("the answer to USR1: the state of one link", ""),
     "lond.parent: %s": ("the answer to USR1: how many links are open", ""),
     "lond: %s, %d jobs": ("the answer to USR1: what a worker has done", ""),
+    "journal %s can't be written, executions are missing from it: %s": (
+        "`loncontrol trace` will not find what was executed meanwhile (said once); the messages themselves are safe",
+        "make room, or give the file to the daemons' user"),
+    "an update could not be noted: %s": (
+        "the queue of updates can't be written; the host that published will tell us again", "make room in lonDaemons"),
+    "the queue of updates can't be used: %s": ("updates of copies wait", "look at the disk and owner of lonDaemons"),
+    "a job for no resource is dropped: %s": ("an entry of the queue of updates is damaged", "report it with this line"),
+    "%s of %s failed, next try in %.1f s: %s": (
+        "a new version could not be fetched, or subscribers not be told; it is tried again until londUpdateAge is over",
+        "if it goes on: `loncontrol doctor` of the resource's home server"),
+    "%s of %s given up after %.0f s: %s": (
+        "londUpdateAge is over: the outdated copy is deleted, and fetched when somebody wants it again",
+        "find out why its home server could not be reached all the time"),
+    "copy deleted: %s": ("the home server has the resource no more, or not for this host", ""),
+    "outdated copy of %s could not be deleted: %s": (
+        "an old version is still shown here", "delete the file; look at its owner and at the disk"),
+    "internal error in %s of %s": ("a bug: this update is tried again later", "report it with the lines that follow"),
+    "an uploaded file could not be fetched: %s": (
+        "the server where it was uploaded did not give it", "as the message says"),
+    "lond: updater, %d jobs": ("the answer to USR1: what a worker has done", ""),
+    # --- loncron --------------------------------------------------------------------------------------------
+    "%s was missing and runs again with pid %s": (
+        "a daemon had died and was started", "its own log: the last lines before"),
+    "%s could not be started: %s": ("a daemon that is missing does not come up", "as the message says"),
+    "found %s in %.1f s": ("one run of loncron: how many findings of each kind", ""),
+    "mail sent to %s": ("the findings went to lonAdmEMail", ""),
+    "loncron.run: %s": ("loncron could not do a part of its work; standard error says it too", "as the message says"),
+    "check %s failed": ("a bug in one of the checks; the others were made", "report it with the lines that follow"),
+    "%d ended sessions deleted": ("files of sessions that nobody uses any more", ""),
+    "%d unused copies and %d incomplete files deleted": ("copies nobody used for lonExpire seconds", ""),
+    "%s, left by a process that was killed, is deleted": ("an unfinished file, older than lonTemporaryExpire", ""),
     # --- lonnet ---------------------------------------------------------------------------------------------
     "socket of %s can't be reached: %s": (
         "no permission, or no descriptors, in the calling process; it heard con_lost",
@@ -157,6 +188,10 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
         "that address has to wait; said for each try", "nothing, or the firewall"),
     "log-in of %s is not in the activity log: %s": (
         "the user is in, but the home server could not be told", "look at the link to the home server"),
+    "upload of %s by %s": ("an author has put a file into the construction space", ""),
+    "%s can't be shown: %s": ("a problem's file is not one that this server understands", "tell its author"),
+    "the delivery of %s to %s is not counted: %s": (
+        "a resource was delivered; only its counter is wrong", "if it comes again: the disk"),
     "lonnet.handlers.pages: %s %s: %s": (
         "a page could not be shown: a host did not answer, or a user's records can't be read", "as the message says"),
 }

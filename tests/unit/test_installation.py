@@ -56,7 +56,7 @@ def test_no_word_of_the_templates_is_left_and_everything_lies_below_the_root(pla
     for name, content in files_below(place.root).items():
         assert not re.search(rb"@[A-Z]+@", content), name
         for before in re.findall(rb"(\S*?)/(?:etc/loncapa|etc/default|var/lib/loncapa|run/loncapa)", content):
-            tells_defaults = name == "etc/loncapa/loncapa.conf" or "/man/" in name
+            tells_defaults = name in ("etc/loncapa/loncapa.conf", "etc/loncapa/apache2.conf") or "/man/" in name
             assert before.endswith(str(place.root).encode()) or tells_defaults, (name, before)
 
 
@@ -175,6 +175,14 @@ def test_below_the_machine_s_own_root_the_defaults_hold() -> None:
     assert b"\nReadWritePaths=-/var/lib/loncapa -/run/loncapa\n" in content["etc/systemd/system/loncapa-lond.service"]
 
 
+def test_apache_finds_the_packages_and_the_configuration(place: Place) -> None:
+    text = {path: content for path, content, _ in wanted(place)}["etc/loncapa/apache2.conf"].decode()
+    defined = dict(re.findall(r"(?m)^\s*Define (\w+) (.*)$", text))
+    assert (Path(defined["LONCAPA_ROOT"]) / "lonnet/handlers/wsgi.py").is_file()
+    assert (Path(defined["LONCAPA_PACKAGES"]) / "flask").is_dir()
+    assert (defined["LONCAPA_CONF"], defined["LONCAPA_USER"]) == (f"{place.root}/etc/loncapa/loncapa.conf", "daemon")
+
+
 @pytest.mark.parametrize("name", ["hosts", "domain", "spare", "links", "trust"])
 def test_an_empty_table_tells_its_format(name: str) -> None:
     text = empty_table(name)
@@ -207,8 +215,8 @@ def test_a_package_has_all_that_is_installed() -> None:
     packed = set()
     for directory, patterns in setup["options.data_files"].items():
         for pattern in patterns.split():
-            found = [path for path in ROOT.glob(pattern) if path.is_file()]
-            assert found, f"{pattern} matches nothing"
+            found = list(ROOT.glob(pattern))
+            assert found and all(path.is_file() for path in found), f"{pattern} does not match files alone"
             packed |= {f"{directory}/{path.name}" for path in found}
     shipped = [p for name in ("conf", "docs/man") for p in (ROOT / name).rglob("*") if p.is_file()]
     assert {f"share/loncapa/{path.relative_to(ROOT)}" for path in shipped} <= packed

@@ -1,0 +1,80 @@
+"""The command for monitoring systems that understand Nagios plugins: one line, an exit code, performance data."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from common.errors import ConfigError
+from common.site import load_site
+from loncontrol.control import Control, argument, command_without_site, say
+from lonstatus.daemons import State
+from lonstatus.peers import Peer, peers
+from lonstatus.text import duration
+
+OK, WARNING, CRITICAL, UNKNOWN = range(4)
+WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
+DOWN = ("down", "connecting")
+LOST = ("given up", "hung", "stopped")
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < float("inf"):
+        raise ValueError("not a number of seconds")
+    return seconds
+
+
+@command_without_site(
+    "check",
+    "one line for a monitoring system, with Nagios' exit codes",
+    argument("--warn", type=_seconds, default=300.0, metavar="SECONDS", help="age of a delayed message (300)"),
+    argument("--crit", type=_seconds, default=3600.0, metavar="SECONDS", help="age of a delayed message (3600)"),
+    description="Exit code 0: all is well. 1: a peer is down, messages are held or failed, or the oldest delayed "
+    "message is older than --warn. 2: a daemon does not run, a peer is given up or its process hangs, or a message is "
+    "older than --crit. 3: the configuration is wrong. A paused peer is never more than a warning.",
+)
+def check(conf: Path, options: argparse.Namespace) -> int:
+    """The worst of all that is found decides."""
+    try:
+        control = Control(load_site(conf), conf)
+    except ConfigError as error:
+        say(f"LONCAPA UNKNOWN - {error}")
+        return UNKNOWN
+    found = list(peers(control.site, control.lonc.state is State.RUNNING))
+    troubles = [(CRITICAL, f"{d.name} does not run") for d in control.daemons if d.state is not State.RUNNING]
+    if control.lonc.state is not State.RUNNING:
+        found = [peer for peer in found if peer.oldest is not None or peer.held or peer.failed]
+    troubles += [trouble for peer in found for trouble in troubles_of(peer, options.warn, options.crit)]
+    worst = max((level for level, _ in troubles), default=OK)
+    words = ", ".join(text for _, text in sorted(troubles, key=lambda trouble: -trouble[0]))
+    say(f"LONCAPA {WORDS[worst]} - {words or f'{len(found)} peers up'} | {_performance(found, options)}")
+    return worst
+
+
+def troubles_of(peer: Peer, warn: float, crit: float) -> list[tuple[int, str]]:
+    """What is wrong with a peer, each with its level.
+
+    :param warn: seconds that its oldest delayed message may be old.
+    :param crit: seconds.
+    """
+    found = []
+    if peer.state in DOWN:
+        found.append((WARNING, f"{peer.host} {peer.state} ({peer.why or 'not tried yet'})"))
+    elif peer.state in LOST and not peer.why.startswith("lonc does not run"):
+        found.append((CRITICAL, f"{peer.host} {peer.state} ({peer.why})"))
+    if peer.oldest is not None and peer.oldest > min(warn, crit):
+        critical = peer.oldest > crit and peer.state != "paused"
+        words = f"{peer.host} {'paused, ' if peer.state == 'paused' else ''}behind by {duration(peer.oldest)}"
+        found.append((CRITICAL if critical else WARNING, f"{words} ({peer.delayed} messages)"))
+    if peer.held or peer.failed:
+        found.append((WARNING, f"{peer.host} has {peer.held} held and {peer.failed} failed messages"))
+    return found
+
+
+def _performance(found: list[Peer], options: argparse.Namespace) -> str:
+    """``'LABEL'=VALUE[UNIT];WARN;CRIT;MIN``; a label is a host id, which holds no quote."""
+    down = sum(peer.state in (*DOWN, *LOST) for peer in found)
+    sums = f"down={down};;;0 delayed={sum(p.delayed for p in found)};;;0 held={sum(p.held for p in found)};;;0"
+    ages = [f"'{p.host}_oldest'={p.oldest or 0:.0f}s;{options.warn:g};{options.crit:g};0" for p in found]
+    return " ".join([sums, f"failed={sum(p.failed for p in found)};;;0", *ages])
