@@ -249,6 +249,8 @@ SETTINGS: tuple[Setting, ...] = (
             "per cent of a disk's space or inodes in use that loncron warns of; not above lonDiskCritical"),
     Setting("lonDiskCritical", "disk_critical", Number(1, 100), "97",
             "per cent of a disk's space or inodes in use that are an error"),
+    Setting("lonHungAfter", "hung_after", _seconds(2, 86400), "60",
+            "seconds without a turn of its loop after which a daemon counts as hanging"),
     Setting("lonDelayedWarning", "delayed_warning", _seconds(1, 31536000), "3600",
             "seconds that critical messages may wait before loncron warns"),
     Setting("lonLogScan", "log_scan", Count(4096, 1073741824), "10485760",
@@ -336,6 +338,7 @@ class Config:
     check_timeout: float = _DEFAULT["check_timeout"]  # s
     disk_warning: float = _DEFAULT["disk_warning"]  # per cent
     disk_critical: float = _DEFAULT["disk_critical"]  # per cent
+    hung_after: float = _DEFAULT["hung_after"]  # s
     delayed_warning: float = _DEFAULT["delayed_warning"]  # s
     log_scan: int = _DEFAULT["log_scan"]  # bytes
     temporary_expire: float = _DEFAULT["temporary_expire"]  # s

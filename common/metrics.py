@@ -86,6 +86,7 @@ _PARENT: tuple[Metric, ...] = (
     Counter("reloads", "reloads of configuration and tables", "result", ("ok", "failed"), own=True),
     Latest("reload_succeeded", "when the configuration was last taken over, by a reload or the start", own=True),
     Latest("reload_failed", "when a reload last failed", own=True),
+    Latest("turned", "when the daemon's parent last turned its loop, which it does every second", own=True),
     Counter("children_ended", "children that ended", "how", ("orderly", "unexpectedly"), own=True),
 )
 

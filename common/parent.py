@@ -103,6 +103,7 @@ class Parent(abc.ABC):
             self.loop.on_signal(number, call)
         self.loop.at_end_of_turn(self._end_of_turn)
         self.loop.every(1.0, self._show_status)
+        self.tally.note("turned", time.time())
         if self.notifier.ping_seconds:
             self.loop.every(self.notifier.ping_seconds, self.notifier.alive)
         prepare_for_children()
@@ -117,6 +118,7 @@ class Parent(abc.ABC):
         return 0
 
     def _show_status(self) -> None:
+        self.tally.note("turned", time.time())
         status = self.status()
         set_title(f"{self.name}: parent, {status}")
         if not self.stopping:

@@ -14,6 +14,8 @@ import sys
 import time
 from pathlib import Path
 
+from common.counters import Counters, counters_path
+from common.metrics import STORED
 from common.pidfile import running_pid, signal_daemon
 from common.site import Site
 
@@ -88,6 +90,16 @@ class Daemon:
                 return False
             time.sleep(LOOK_SECONDS)
         return True
+
+
+def silence(site: Site, name: str) -> float:
+    """For how many seconds the parent of a running daemon has not turned its loop; 0 if nothing is known of that."""
+    try:
+        counted = Counters.read(counters_path(site.config.sock_dir, name), STORED[name])
+        turned = counted[""].latest("turned")
+    except (OSError, ValueError, KeyError):
+        return 0.0
+    return max(0.0, time.time() - turned) if turned else 0.0
 
 
 def is_running(site: Site, name: str) -> bool:

@@ -18,10 +18,11 @@ from common.config import Config
 from common.site import Site
 from common.version import VERSION
 from lonstatus.children import Child, children
-from lonstatus.daemons import ORDER, Daemon, State
+from lonstatus.daemons import ORDER, Daemon, State, silence
 from lonstatus.findings import Finding, Level
 from lonstatus.history import Sample, read_history
 from lonstatus.peers import Peer, peers
+from lonstatus.text import duration
 
 JSON_VERSION = 1
 
@@ -46,11 +47,12 @@ class DaemonReport:
     name: str
     state: str
     pid: int | None
+    hangs: bool = False
 
     @property
     def light(self) -> Light:
-        """Red unless it runs."""
-        return Light.GREEN if self.pid is not None else Light.RED
+        """Red unless it runs and turns."""
+        return Light.RED if self.pid is None or self.hangs else Light.GREEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,7 @@ def collect(site: Site, findings: Sequence[Finding] | None = None) -> Report:
     if findings is None:
         findings, checked = last_findings(site.config)
     daemons = [Daemon(name, site, Path(site.file)) for name in ORDER]
-    reports = [_daemon(daemon) for daemon in daemons]
+    reports = [_daemon(site, daemon) for daemon in daemons]
     running = {report.name: report.pid is not None for report in reports}
     return Report(
         host=site.own.id,
@@ -146,9 +148,13 @@ def collect(site: Site, findings: Sequence[Finding] | None = None) -> Report:
     )
 
 
-def _daemon(daemon: Daemon) -> DaemonReport:
+def _daemon(site: Site, daemon: Daemon) -> DaemonReport:
     state, pid = daemon.state, daemon.pid
-    return DaemonReport(daemon.name, state.value, pid if state is State.RUNNING else None)
+    if state is not State.RUNNING:
+        return DaemonReport(daemon.name, state.value, None)
+    silent = silence(site, daemon.name)
+    hangs = f"hangs since {duration(silent)}" if silent > site.config.hung_after else ""
+    return DaemonReport(daemon.name, hangs or state.value, pid, bool(hangs))
 
 
 def status_directory(config: Config) -> Path:

@@ -1,4 +1,4 @@
-"""Do both daemons run? What is missing is started.
+"""Do both daemons run, and turn? What is missing is started.
 
 Where the service manager has started loncron, it looks after the daemons itself, and what loncron started would be
 ended with loncron: there it is only told.
@@ -11,8 +11,9 @@ import subprocess
 from collections.abc import Iterator
 
 from loncron.visit import Visit, is_service
-from lonstatus.daemons import Daemon, State
+from lonstatus.daemons import Daemon, State, silence
 from lonstatus.findings import Finding, Level
+from lonstatus.text import duration
 
 log = logging.getLogger(__name__)
 
@@ -20,16 +21,27 @@ NAME = "daemons"
 
 
 def check(visit: Visit) -> Iterator[Finding]:
-    """An error for each daemon that died, a warning for one that nobody has started."""
+    """An error for each daemon that died or hangs, a warning for one that nobody has started."""
     for daemon in visit.daemons():
         state = daemon.state
         if state is State.RUNNING:
+            yield from _hanging(visit, daemon)
             continue
         how = "is not running" if state is State.STOPPED else "is dead, its pid file is left"
         level = Level.WARNING if state is State.STOPPED else Level.ERROR
         key = f"{daemon.name} {_death(daemon)}"
         good, done = _help(visit, daemon)
         yield Finding(level if good else Level.ERROR, NAME, key, f"{daemon.name} {how}; {done}")
+
+
+def _hanging(visit: Visit, daemon: Daemon) -> Iterator[Finding]:
+    silent = silence(visit.site, daemon.name)
+    if silent > visit.site.config.hung_after:
+        text = (
+            f"{daemon.name}, pid {daemon.pid}, has not turned its loop for {duration(silent)}: it starts no children "
+        )
+        text += "any more. When you know why, end it with KILL; loncron starts it again"
+        yield Finding(Level.ERROR, NAME, f"{daemon.name} hangs", text)
 
 
 def _death(daemon: Daemon) -> str:

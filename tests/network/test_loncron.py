@@ -198,7 +198,7 @@ def test_a_dry_run_says_what_it_sees_and_changes_nothing(network: Federation) ->
     ran = command(here, "loncron", "--dry-run")
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "error    daemons: lonc is dead, its pid file is left; it would be started" in ran.stdout.splitlines()
-    assert re.search(r"^sum 3\d\d; a mail would go to root@example.org$", ran.stdout, re.M)
+    assert re.search(r"^sum \d{3}; a mail would go to root@example.org$", ran.stdout, re.M)
     assert snapshot(here.directory) == before
     assert command(here, "loncontrol", "status").returncode == 1
     assert command(here, "loncron", "--justcheckdaemons").stdout.count("it was started and runs with pid") == 2
@@ -242,3 +242,24 @@ def test_reload_alone(network: Federation) -> None:
     finally:
         table.write_text(good)
     assert broken.returncode == 6 and f"{table}:14: " in broken.stderr
+
+
+def test_a_daemon_that_hangs_is_told(network: Federation) -> None:
+    here = network.hosts[HERE]
+    command(here, "loncron", "--justcheckdaemons")
+    here.write_conf(lonHungAfter="2")
+    lond = pid(here, "lond")
+    os.kill(lond, signal.SIGSTOP)
+    try:
+
+        def told() -> None:
+            ran = command(here, "loncron", "--dry-run")
+            assert f"error    daemons: lond, pid {lond}, has not turned its loop for " in ran.stdout, ran
+
+        eventually(told)
+        silent_run(here, "--noemail")
+        page = (here.directory / "html" / "lon-status" / "index.html").read_text()
+        assert ">hangs since " in page and "<title>msul1: in trouble</title>" in page
+    finally:
+        os.kill(lond, signal.SIGCONT)
+    eventually(lambda: "has not turned" not in command(here, "loncron", "--dry-run").stdout)
