@@ -10,6 +10,7 @@ import argparse
 import os
 from collections.abc import Sequence
 
+from common.closed_output import ends_with_its_reader
 from common.config import config_path
 from common.errors import ConfigError, SpoolError
 from common.usage import ENVIRONMENT, FILES, Formatter, epilog, wrapped
@@ -56,6 +57,7 @@ EPILOG = epilog(
 )
 
 
+@ends_with_its_reader
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; its exit code."""
     options = parser().parse_args(argv)

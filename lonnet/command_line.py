@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import NoReturn
 
+from common.closed_output import ends_with_its_reader
 from common.errors import ConfigError
 from lonnet.client import CON_FAILED, CON_LOST, NO_SUCH_HOST, Lonnet
 
@@ -45,6 +46,7 @@ class Pong:
         return self.answer if self.right or self.answer in NO_ANSWER else f"wrong id: {self.answer}"
 
 
+@ends_with_its_reader
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 

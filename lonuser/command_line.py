@@ -23,6 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
+from common.closed_output import ends_with_its_reader
 from common.config import config_path
 from common.core_files import forbid_core_files
 from common.errors import ConfigError
@@ -44,6 +45,7 @@ Command = Callable[[Session, argparse.Namespace], None]
 AskHost = Callable[[str, str], str]
 
 
+@ends_with_its_reader
 def main(argv: Sequence[str] | None = None, terminal: Terminal | None = None, ask_host: AskHost | None = None) -> int:
     """Runs one command.
 
