@@ -97,7 +97,12 @@ def test_under_a_service_manager_root_s_start_is_passed_on(machine: Make, monkey
         assert here.control(action).returncode == 5
     assert here.init("status").returncode == 3
     called = (here.root / "called").read_text().splitlines()
-    assert called == [f"{a} loncapa.service" for a in ("start", "stop", "restart", "try-restart") for _ in range(2)]
+    units = "loncapa.service loncapa-lond.service loncapa-lonc.service"
+    assert called == [f"{action} {units}" for action in ("start", "stop", "restart", "try-restart") for _ in range(2)]
+    here.conf.write_text(here.conf.read_text() + "PerlSetVar lonWindow none\n")
+    refused = here.init("start")
+    assert refused.returncode == 6 and "lonWindow: 'none' is not" in refused.stderr
+    assert (here.root / "called").read_text().splitlines() == called
 
 
 def test_root_becomes_the_user_of_the_daemons(machine: Make) -> None:
