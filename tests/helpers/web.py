@@ -42,6 +42,7 @@ def network(directory: Path, own: str = HERE, **settings: Any) -> NetInMemory:
     for user, password in (("smith", "secret"), ("jones", "another")):
         fake.londs[HOME].do_makeuser("msu", user, "internal", password)
     settings = {
+        "daemons_dir": directory / "jobs",
         "ids_dir": directory / "ids",
         "doc_root": directory / "html",
         "construction_dir": directory / "construction",
