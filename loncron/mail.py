@@ -21,12 +21,14 @@ from lonstatus.findings import Finding, Level, score
 SUBJECT_CHARACTERS = 150
 
 
+def is_enough(site: Site, findings: Sequence[Finding]) -> bool:
+    """Whether there is enough to tell."""
+    return score(findings) > site.config.mail_threshold
+
+
 def is_due(site: Site, findings: Sequence[Finding], memory: Memory) -> bool:
-    """Whether there is enough to tell, and something new; forgets the last mail when all is well again."""
-    if score(findings) <= site.config.mail_threshold:
-        memory.mailed = None
-        return False
-    return keys(findings) != memory.mailed
+    """Whether there is enough to tell, and something new."""
+    return is_enough(site, findings) and keys(findings) != memory.mailed
 
 
 def keys(findings: Sequence[Finding]) -> list[str]:

@@ -98,7 +98,9 @@ def _tell(visit: Visit, findings: Sequence[Finding], with_mail: bool) -> int:
         output.write_metrics(visit.site)
     except OSError as error:
         code = _complain(f"status page or metrics can't be written: {error}")
-    if mail.is_due(visit.site, findings, visit.memory) and with_mail and visit.site.config.adm_email:
+    if not mail.is_enough(visit.site, findings):
+        visit.memory.mailed = None  # what comes after this is news
+    elif with_mail and visit.site.config.adm_email and mail.is_due(visit.site, findings, visit.memory):
         try:
             mail.send(visit.site, mail.message(visit.site, findings))
         except OSError as error:

@@ -10,7 +10,6 @@ import os
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from common.config import Config
@@ -40,14 +39,17 @@ def sessions(visit: Visit) -> Iterator[Finding]:
 
 
 def unfinished(visit: Visit) -> Iterator[Finding]:
-    """Delete what unfinished writes left, once it is older than lonTemporaryExpire."""
-    config = visit.site.config
-    for path in _unfinished(config):
-        with suppress(OSError):  # it has been finished or deleted meanwhile
-            if visit.now - path.lstat().st_mtime > config.temporary_expire and not visit.dry:
+    """Delete what unfinished writes left, once it is older than lonTemporaryExpire; a warning if that fails."""
+    for path in _unfinished(visit.site.config):
+        try:
+            if visit.now - path.lstat().st_mtime > visit.site.config.temporary_expire and not visit.dry:
                 path.unlink()
                 log.info("%s, left by a process that was killed, is deleted", path)
-    yield from ()
+        except FileNotFoundError:  # it has been finished meanwhile
+            continue
+        except OSError as error:
+            text = f"{path}, left by a process that was killed, can't be deleted: {error.strerror}"
+            yield Finding(Level.WARNING, NAME, str(path), text)
 
 
 def _unfinished(config: Config) -> Iterator[Path]:

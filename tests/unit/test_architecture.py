@@ -119,6 +119,23 @@ def test_packages_import_only_whom_they_may(module: str) -> None:
     assert {name for name in ours if name.split(".")[0] not in MAY_IMPORT[package]} == set()
 
 
+def test_nobody_imports_the_administrators_commands() -> None:
+    commands = {"loncontrol", "loncron", "lonuser"}
+    importers = {
+        f"{module}: {name}"
+        for package in (*PACKAGES, "lonstatus", *commands)
+        for module in modules_of(package)
+        for name in imports_of(module)
+        if name.split(".")[0] in commands - {package}
+    }
+    assert importers == set()
+
+
+def test_reports_are_made_of_files_alone() -> None:
+    ours = {name for module in modules_of("lonstatus") for name in imports_of(module) if name.split(".")[0] in PACKAGES}
+    assert {name.split(".")[0] for name in ours} <= {"common", "lonnet"}
+
+
 @pytest.mark.parametrize("module", PURE)
 def test_pure_modules_know_no_system(module: str) -> None:
     assert {name.split(".")[0] for name in imports_of(module)} & IMPURE == set()

@@ -17,13 +17,16 @@ import pytest
 from common.delayed import FAILED, Fifo, Message, Outcome
 from common.site import Site, load_site
 from loncron import mail, run
-from loncron.checks import leftovers, logs, machine, modes, queue
+from loncron.checks import connections, copies, leftovers, logs, machine, modes, queue
 from loncron.command_line import main
 from loncron.memory import AnotherRuns, Mark, Memory, alone
-from loncron.reach import reach
+from loncron.reach import Answer, reach
 from loncron.visit import Visit, is_service
+from lonnet.resources import Resources
 from lonnet.sessions import Sessions
+from lonnet.sweeping import Sweep
 from lonstatus.findings import Finding, Level
+from lonstatus.peers import Peer
 
 OWN, PEER, OTHER = "127.44.44.1", "127.44.44.2", "127.44.44.3"
 NOW = 1_000_000_000.0
@@ -176,11 +179,13 @@ def test_a_mail_is_due_when_there_is_enough_and_something_new(site: Site) -> Non
     assert mail.is_due(site, [ERRORS[0], ERRORS[2], NOTICE], memory)
 
 
-def test_trouble_that_comes_again_is_news(site: Site) -> None:
-    memory = Memory(mailed=mail.keys(ERRORS))
-    assert not mail.is_due(site, ERRORS, memory)
-    assert not mail.is_due(site, [NOTICE], memory)
-    assert mail.is_due(site, ERRORS, memory)
+def test_trouble_that_comes_again_is_news(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr(mail, "send", lambda _site, message: sent.append(message["Subject"]))
+    for findings, number in ((ERRORS, 1), (ERRORS, 1), ([NOTICE], 1), (ERRORS, 2), (ERRORS[1:], 2), ([], 2)):
+        monkeypatch.setattr(run, "CHECKS", (lambda _visit, findings=findings: iter(findings),))
+        assert run.full_run(visit, with_mail=True) == run.OK
+        assert len(sent) == number
 
 
 def test_the_mail_says_the_worst_first_and_no_text_becomes_a_header(site: Site) -> None:
@@ -324,6 +329,56 @@ def test_the_service_manager_is_known_by_the_pid_that_it_started(monkeypatch: py
 def test_a_broken_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--conf", str(tmp_path / "none")]) == 6
     assert "none: cannot be read" in capsys.readouterr().err
+
+
+# --- connections ------------------------------------------------------------------------------------------
+
+
+def test_what_is_told_of_connections(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    states = [
+        Peer("msul1", "down", why="connection refused"),
+        Peer("msul2", "given up", since=7200.0, why="connection refused"),
+        Peer("msul3", "paused", why="paused by root: its disk is replaced"),
+    ]
+    monkeypatch.setattr(Visit, "peers", lambda _visit: states)
+    tried: list[list[str]] = []
+
+    def reached(_site: Site, hosts: list[str]) -> dict[str, Answer]:
+        tried.append(hosts)
+        return {host: Answer(host, "" if host == "msul2" else "connection refused", 0.1) for host in hosts}
+
+    monkeypatch.setattr(connections, "reach", reached)
+    assert shown(connections.check(visit)) == [
+        "notice: msul3 is paused by root: its disk is replaced",
+        f"error: this host itself, msul1 ({OWN} port 5663), can't be reached: connection refused",
+        "notice: msul2 answers, but its link was given up (connection refused); lonc was told to try again",
+    ]
+    states[1] = Peer("msul2", "hung", why="process 7 (up) has given no sign of life for 12 s")
+    assert shown(connections.check(visit))[0].startswith("error: the link to msul2: process 7 (up) has given no sign")
+    states[:] = [Peer("msul1", "up"), Peer("msul2", "delivering"), Peer("msul3", "up", idle=True)]
+    assert shown(connections.check(visit)) == []
+    assert tried == [["msul1", "msul2"], ["msul1", "msul2"], []]
+
+
+def test_unused_copies_that_stay_are_told_by_the_next_run(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = {f"msu/smith/{n}.html": "permission denied" for n in range(5)}
+    outcomes: list[Sweep | OSError] = [Sweep(1, ("a",), failed, 2), OSError("no such disk"), Sweep(0, (), {}, 0)]
+
+    def swept(_resources: object) -> Sweep:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, OSError):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(Resources, "sweep", swept)
+    assert shown(copies.check(visit)) == []
+    copies.sweep(visit)
+    [text] = shown(copies.check(visit))
+    assert text.startswith("notice: 5 unused copies can't be deleted: msu/smith/0.html (permission denied), ")
+    copies.sweep(visit)
+    assert shown(copies.check(visit)) == ["warning: unused copies can't be looked for: no such disk"]
+    copies.sweep(visit)
+    assert shown(copies.check(visit)) == []
 
 
 # --- reaching hosts ---------------------------------------------------------------------------------------

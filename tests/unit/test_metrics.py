@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -134,6 +135,15 @@ def test_the_page_has_every_metric() -> None:
 def test_the_table_can_be_printed() -> None:
     printed = subprocess.run([sys.executable, "-m", metrics_module.__name__], capture_output=True, text=True, cwd=ROOT)
     assert printed.stdout == metrics_table() + "\n"
+
+
+def test_promtool_has_nothing_to_say(site: Site) -> None:
+    if (promtool := shutil.which("promtool")) is None:
+        pytest.skip("there is no promtool here (Debian: apt install prometheus)")
+    rules = str(ROOT / "conf" / "prometheus" / "alerts.yml")
+    for arguments, text in ((("rules", rules), ""), (("metrics",), metrics(site))):
+        ran = subprocess.run([promtool, "check", *arguments], input=text, capture_output=True, text=True)
+        assert (ran.returncode, ran.stderr) == (0, "")
 
 
 def test_alert_rules_name_metrics_that_exist() -> None:
