@@ -1,10 +1,10 @@
 """The wire of the classic link as state machines: bytes in, events out.
 
-No socket, no clock, no host table is known here. One table of states holds for both roles; a move that is not in
-it is a violation. The owner of a connection feeds what it received to ``receive``, acts on the events in order,
-and writes what ``outgoing`` holds. All requests (or replies) that became readable at once come as one event, so
-that the owner can handle them as one batch. The first violation ends the machine: it is reported as one
-:class:`Failed` event after the events before it, and further input is ignored.
+No socket, no clock, no host table is known here. A move that is not in the table (:mod:`common.link_states`) is
+a violation. The owner of a connection feeds what it received to ``receive``, acts on the events in order, and writes
+what ``outgoing`` holds. All requests (or replies) that became readable at once come as one event, so that the owner
+can handle them as one batch. The first violation ends the machine: it is reported as one :class:`Failed` event after
+the events before it, and further input is ignored.
 
 Known limit: the reply to a command is one line, as the protocol has it; a reply can't be told from another one
 but by its place in the order.
@@ -13,122 +13,32 @@ but by its place in the order.
 from __future__ import annotations
 
 import abc
-import enum
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from common.crypto import LinkCipher
 from common.errors import LocalProtocolError, PeerProtocolError
 from common.lines import Lines
+from common.link_states import (
+    TABLE,
+    Accepted,
+    Challenged,
+    Departed,
+    Echoed,
+    Event,
+    Failed,
+    Greeted,
+    Identified,
+    KeyBuilt,
+    Refused,
+    Replies,
+    Requests,
+    State,
+)
 
 MAX_HANDSHAKE_LINE = 1024  # bytes; no line before the link is open is longer
 MAX_CHALLENGE = 64
 FRAME_EXCESS = 40  # bytes that a frame has beside two for each byte of its clear text, at most
 KEY_CHARACTERS = 32  # that both ids and the build key have at least, together
-
-
-class State(enum.Enum):
-    """How far a link is, the same on both sides."""
-
-    START = "start"
-    GREETED = "greeted"
-    CHALLENGED = "challenged"
-    ECHOED = "echoed"
-    OPEN = "open"
-    KEYED = "keyed"
-    CLOSED = "closed"
-
-
-@dataclass(frozen=True, slots=True)
-class Greeted:
-    """lonc said ``init``; `version` is what followed it, "" from an old one (step 1)."""
-
-    version: str
-
-
-@dataclass(frozen=True, slots=True)
-class Challenged:
-    """lond sent its challenge (step 2)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Echoed:
-    """lonc sent the challenge back (step 3)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """The right echo came; the link is open (step 4)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """lond refused the other side; `reason` is for the log."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Identified:
-    """lond told its host id (step 6)."""
-
-    host: str
-
-
-@dataclass(frozen=True, slots=True)
-class KeyBuilt:
-    """The build key was sent or received; from here on lines may be encrypted (step 8)."""
-
-    build_key: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Requests:
-    """Commands that became readable at once: (line without LF, whether it came encrypted)."""
-
-    commands: list[tuple[bytes, bool]]
-
-
-@dataclass(frozen=True, slots=True)
-class Replies:
-    """Replies that became readable at once, decrypted, in the order of their requests."""
-
-    lines: list[bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Departed:
-    """lonc said ``exit`` or ``quit``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The other side broke the rules; the link is of no further use."""
-
-    error: PeerProtocolError
-
-
-Event = (
-    Greeted | Challenged | Echoed | Accepted | Refused | Identified | KeyBuilt | Requests | Replies | Departed | Failed
-)
-
-# The only place that knows which event may follow which. It does not know which side "we" are.
-TABLE: dict[tuple[State, type[Event]], State] = {
-    (State.START, Greeted): State.GREETED,
-    (State.GREETED, Challenged): State.CHALLENGED,
-    (State.CHALLENGED, Echoed): State.ECHOED,
-    (State.ECHOED, Accepted): State.OPEN,
-    (State.OPEN, Identified): State.OPEN,
-    (State.OPEN, Requests): State.OPEN,
-    (State.OPEN, KeyBuilt): State.KEYED,
-    (State.KEYED, KeyBuilt): State.KEYED,
-    (State.KEYED, Requests): State.KEYED,
-    (State.KEYED, Replies): State.KEYED,
-    (State.OPEN, Departed): State.CLOSED,
-    (State.KEYED, Departed): State.CLOSED,
-    **{(state, Refused): State.CLOSED for state in (State.START, State.GREETED, State.CHALLENGED, State.ECHOED)},
-    **{(state, Failed): State.CLOSED for state in State if state is not State.CLOSED},
-}
 
 
 def unsendable(command: bytes, encrypt: bool, max_request: int) -> bytes:

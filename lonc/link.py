@@ -18,9 +18,10 @@ from typing import Protocol
 
 from common.config import Config
 from common.hosts_table import Host
+from common.link_states import Event, Failed, Identified, KeyBuilt, Refused, Replies, State
 from common.loop import READ, WRITE, Loop
 from common.outgoing import Outgoing
-from common.protocol import Event, Failed, Identified, KeyBuilt, LoncConnection, Refused, Replies, State
+from common.protocol import LoncConnection
 from lonc.latency import Latencies
 
 RECEIVE_BYTES = 65536  # larger buffers would be mapped and unmapped for each reply

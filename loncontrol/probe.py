@@ -13,17 +13,8 @@ import time
 from common.config import Config
 from common.errors import LonError
 from common.hosts_table import Host
-from common.protocol import (
-    Accepted,
-    Event,
-    Failed,
-    Identified,
-    KeyBuilt,
-    LoncConnection,
-    Refused,
-    Replies,
-    State,
-)
+from common.link_states import Accepted, Event, Failed, Identified, KeyBuilt, Refused, Replies, State
+from common.protocol import LoncConnection
 
 CONNECT_SECONDS = 5.0
 RECEIVE_BYTES = 65536

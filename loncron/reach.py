@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from common.config import Config
 from common.errors import LonError
 from common.hosts_table import Host
-from common.protocol import Event, Failed, Identified, KeyBuilt, LoncConnection, Refused
+from common.link_states import Event, Failed, Identified, KeyBuilt, Refused
+from common.protocol import LoncConnection
 from common.site import Site, bind_address
 
 AT_ONCE = 512  # of the usual 1024 descriptors

@@ -20,20 +20,10 @@ from typing import Protocol
 from common.config import Config
 from common.crypto import new_build_key, new_challenge
 from common.hosts_table import Host
+from common.link_states import Accepted, Departed, Event, Failed, Greeted, KeyBuilt, Refused, Requests, State
 from common.loop import READ, WRITE, Loop
 from common.outgoing import Outgoing
-from common.protocol import (
-    Accepted,
-    Departed,
-    Event,
-    Failed,
-    Greeted,
-    KeyBuilt,
-    LondConnection,
-    Refused,
-    Requests,
-    State,
-)
+from common.protocol import LondConnection
 from lond.dispatcher import Pending, Session
 
 RECEIVE_BYTES = 65536  # larger buffers would be mapped and unmapped for each batch

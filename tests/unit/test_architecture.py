@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "lonnet": {"common", "lonnet"},
 }
 PURE = (
+    "common.link_states",
     "common.protocol",
     "common.crypto",
     "common.config",
@@ -107,7 +108,7 @@ ALL = modules_of(*PACKAGES)
 
 def test_the_walk_sees_the_house() -> None:
     assert {"common.protocol", "lonc.retry", "lond.refusals", "lond.commands", "lonnet", "lonnet.client"} <= set(ALL)
-    assert {"common.crypto", "common.errors", "enum", "abc"} <= set(imports_of("common.protocol"))
+    assert {"common.crypto", "common.errors", "abc"} <= set(imports_of("common.protocol"))
     assert {"common.fork", "lonc.child", "lond.link", "lond.commands"} <= set(in_daemons())
     assert "common.crypto" in reached_from("lonc.link") and "selectors" in reached_from("common.population")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from common.protocol import TABLE, State
+from common.link_states import TABLE, State
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

@@ -9,8 +9,9 @@ import pytest
 
 from common.config import Config
 from common.hosts_table import Host
+from common.link_states import Requests
 from common.loop import READ, Loop
-from common.protocol import LondConnection, Requests
+from common.protocol import LondConnection
 from lonc.link import Link
 
 PEER = Host("msul1", "msu", "library", "zaphod.example.org", "127.0.0.1")

@@ -13,12 +13,10 @@ from hypothesis import strategies as st
 from common.crypto import LinkCipher
 from common.errors import LocalProtocolError, PeerProtocolError
 from common.lines import Lines
-from common.protocol import (
-    MAX_HANDSHAKE_LINE,
+from common.link_states import (
     TABLE,
     Accepted,
     Challenged,
-    Connection,
     Departed,
     Echoed,
     Event,
@@ -26,13 +24,12 @@ from common.protocol import (
     Greeted,
     Identified,
     KeyBuilt,
-    LoncConnection,
-    LondConnection,
     Refused,
     Replies,
     Requests,
     State,
 )
+from common.protocol import MAX_HANDSHAKE_LINE, Connection, LoncConnection, LondConnection
 from tests.helpers.soaking import TIMES
 
 CHALLENGE = b"12345678901234567890"
