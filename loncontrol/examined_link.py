@@ -10,6 +10,7 @@ import http.client
 import time
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
 
 from common.hosts_table import ALIAS, Host
 from common.site import Site
@@ -33,7 +34,7 @@ class ExaminedLink:
     """
 
     def __init__(self, site: Site, host: str, bind: str, serving: bool) -> None:
-        self._site, self._own, self._serving = site, site.own, serving
+        self._site, self._own, self._bind, self._serving = site, site.own, bind, serving
         self._peer: Host = site.table[host]
         self._probe = Probe(site.config, site.own.id, self._peer, bind)
 
@@ -58,6 +59,9 @@ class ExaminedLink:
         try:
             source = self._probe.route()
         except ProbeFailed as error:
+            if error.kind == "local":
+                words = f"links can't leave from {self._bind}: {error.words}"
+                raise Ended(failed("route", words, HERE, "correct lonBindAddress")) from error
             words = f"no way to {self._peer.ip}: {error.words}"
             raise Ended(failed("route", words, HERE, "mend this machine's network (ip route)")) from error
         return good("route", f"packets to {self._peer.ip} leave from {source}")
@@ -164,9 +168,12 @@ class ExaminedLink:
         return warning("reverse", words, host, f"find out why: loncontrol doctor {self._own.id}")
 
 
-def http_date(peer: Host, port: int = http.client.HTTP_PORT) -> float | None:
-    """The time that the host's web server tells, UNIX seconds; None if there is none."""
-    connection = http.client.HTTPConnection(peer.ip, port, timeout=HTTP_SECONDS)
+def http_date(peer: Host) -> float | None:
+    """The time that the host's web server tells, UNIX seconds; None if there is none that speaks plain HTTP."""
+    base = urlsplit(peer.http_base)
+    if base.scheme != "http":
+        return None
+    connection = http.client.HTTPConnection(peer.ip, base.port or http.client.HTTP_PORT, timeout=HTTP_SECONDS)
     try:
         connection.request("HEAD", "/", headers={"Host": peer.hostname})
         return parsedate_to_datetime(connection.getresponse().headers["Date"]).timestamp()

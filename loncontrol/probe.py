@@ -52,8 +52,10 @@ class Probe:
         """The address that packets to the host leave from; none is sent."""
         with socket.socket(self._family, socket.SOCK_DGRAM) as probe:
             try:
-                if self._bind:
-                    probe.bind((self._bind, 0))
+                probe.bind((self._bind, 0))
+            except OSError as error:
+                raise ProbeFailed("local", _words(error)) from error
+            try:
                 probe.connect((self._peer.ip, self._config.lond_port))
             except OSError as error:
                 raise ProbeFailed("unreachable", _words(error)) from error

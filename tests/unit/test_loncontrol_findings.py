@@ -6,16 +6,18 @@ import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
 from common.hosts_table import Host
 from loncontrol.doctor import verdict
-from loncontrol.examined_link import http_date
+from loncontrol.examined_link import ExaminedLink, http_date
 from loncontrol.findings import HERE, failed, good, warning
 from loncontrol.monitoring import CRITICAL, WARNING, troubles_of
 from loncontrol.names import addresses_of
 from lonstatus.peers import Peer
+from tests.helpers.dispatching import make_site
 
 
 def test_names_are_looked_up_all_at_once_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,14 +61,26 @@ def web() -> Iterator[int]:
     server.server_close()
 
 
+def host(*extra: str) -> Host:
+    return Host("msul1", "msu", "library", "a.example.org", "127.0.0.1", extra)
+
+
 def test_the_time_of_a_web_server(web: int) -> None:
-    assert http_date(Host("msul1", "msu", "library", "a.example.org", "127.0.0.1"), web) == 1795363200.0
+    assert http_date(host(f"http={web}")) == 1795363200.0
 
 
 def test_no_time_where_no_web_server_is() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    assert http_date(Host("msul1", "msu", "library", "a.example.org", "127.0.0.1"), port) is None
+    assert http_date(host(f"http={port}")) is None
+    assert http_date(host("https=443")) is None
+
+
+def test_an_address_that_is_not_this_machine_s(tmp_path: Path) -> None:
+    site = make_site(tmp_path)
+    [found] = ExaminedLink(site, "msua1", "192.0.2.1", serving=True).findings()
+    assert (found.step, found.who, found.act) == ("route", HERE, "correct lonBindAddress")
+    assert found.words.startswith("links can't leave from 192.0.2.1: ")
 
 
 def test_the_verdict_names_what_failed_first() -> None:
