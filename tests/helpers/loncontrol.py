@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
 import subprocess
 import sys
 
@@ -25,3 +27,20 @@ def control(host: Host, *arguments: str, typed: str | None = None, **environ: st
         cwd="/",
         env={**os.environ, **environ},
     )
+
+
+def control_on_terminal(host: Host, *arguments: str, typed: bytes = b"") -> tuple[int, str]:
+    """Run a command on a terminal at which somebody types; its exit code and what is on the screen."""
+    ours, theirs = pty.openpty()
+    environ = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    process = subprocess.Popen(
+        command_line(host, *arguments), stdin=theirs, stdout=theirs, stderr=theirs, env={**environ, "TERM": "xterm"}
+    )
+    os.close(theirs)
+    os.write(ours, typed)
+    screen = b""
+    with contextlib.suppress(OSError):  # EIO: nobody has the terminal open any more
+        while data := os.read(ours, 65536):
+            screen += data
+    os.close(ours)
+    return process.wait(30), screen.decode()

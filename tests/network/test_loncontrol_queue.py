@@ -11,8 +11,9 @@ import pytest
 from common.backlog import Backlog
 from common.delayed import FAILED, Message, Outcome
 from tests.helpers.activity import arrivals, make_user, message
+from tests.helpers.classic_peer import ClassicLond
 from tests.helpers.federation import Federation, Host
-from tests.helpers.loncontrol import control
+from tests.helpers.loncontrol import control, control_on_terminal
 from tests.helpers.waiting import eventually
 from tests.network.conftest import FederationFactory
 
@@ -144,6 +145,38 @@ def test_the_shape_of_the_queue(here: Host) -> None:
     assert rows[0] == ["HOST", "T", "5", "10", "20", "40", "80", "160", "320", "640", "1280", "1280+"]
     assert rows[1:] == [[host, "7", "4", "0", "0", "0", "3", *"00000"] for host in ("TOTAL", "msul2")]
     assert control(here, "queue", "shape", "--state", "held").stdout.splitlines()[1].split()[:2] == ["TOTAL", "0"]
+
+
+def test_what_is_on_the_link_is_executed_all_the_same(federation: FederationFactory) -> None:
+    made = federation(["msua1", "msul2"], start=[])
+    here, there = made.hosts["msua1"], made.hosts["msul2"]
+    with ClassicLond("msul2", {here.ip: "msua1"}, there.ip, made.port) as lond:
+        here.start_lonc()
+        here.wait_for_link("msul2")
+        lond.hold()
+        net = here.lonnet()
+        assert net.critical("put:msu:smith:env:n=1", "msul2", timeout=0.2) == "con_delayed"
+        lond.wait_until(lambda lond: any(received.command.startswith(b"put:") for received in lond.received))
+        held = control(here, "queue", "hold", "msul2")
+        assert held.stdout == (
+            "1 of msul2's messages held; the link to msul2 is up, "
+            "and what was on it at that moment is executed all the same\n"
+        )
+        assert len(listed(here, "--state", "held")) == 1
+        lond.release()
+        eventually(lambda: [row["reply"] for row in listed(here, "--state", "done")] == ["ok"])
+        assert [command for command in lond.commands() if command.startswith(b"put:")] == [b"put:msu:smith:env:n=1"]
+        here.lonc.stop()
+
+
+def test_a_person_is_asked_before_messages_are_deleted(here: Host) -> None:
+    first = ids(here)[0]
+    code, shown = control_on_terminal(here, "queue", "delete", "msul2", first, typed=b"n\n")
+    assert code == 2 and "Go on? [y/N]" in shown and first in ids(here)
+    code, shown = control_on_terminal(here, "queue", "delete", "msul2", first, typed=b"y\n")
+    assert code == 0 and "1 of msul2's messages deleted" in shown and first not in ids(here)
+    _, shown = control_on_terminal(here, "queue", "ls")
+    assert "\x1b[1mHOST" in shown and "──────" in shown
 
 
 def with_backlog(here: Host, act: Callable[[Backlog], object]) -> None:
