@@ -27,7 +27,8 @@ def check(visit: Visit) -> Iterator[Finding]:
     down = [peer for peer in peers if peer.state not in (*_STANDS, _ON_PURPOSE)]
     for peer in peers:
         if peer.state == _ON_PURPOSE:
-            yield Finding(Level.NOTICE, NAME, f"{peer.host} paused", f"{peer.host} is {peer.why or 'paused'}")
+            text = f"{peer.host} is paused {peer.why}".rstrip()
+            yield Finding(Level.NOTICE, NAME, f"{peer.host} paused", text)
     try:
         answers = reach(visit.site, [peer.host for peer in down])
     except ConfigError as error:

@@ -38,7 +38,7 @@ PEERS = [
     Peer("msul2", "up", 86400.0, 2345, idle=True),
     Peer("hubl1", "given up", 7300.0, delayed=1204, oldest=7250.0, next_try=120.0, why="connection refused"),
     Peer("ostl1", "down", 12.0, delayed=2, oldest=11.0, next_try=3.0, why="no key exchange within 10 s"),
-    Peer("ostl2", "paused", 500.0, why="paused: its disk is being replaced", held=1, failed=2),
+    Peer("ostl2", "paused", 500.0, why="by root: its disk is being replaced", held=1, failed=2),
     Peer("msua1", "delivering", 2.0, 14, 1, delayed=33, oldest=60.0),
 ]
 CHILDREN = [
