@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import secrets
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPSConnection
 from http.cookies import SimpleCookie
+from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from tests.helpers.forms import hidden
@@ -41,6 +43,9 @@ class HttpBrowser:
     def __init__(self, base: str, source: str = "") -> None:
         self.base, self._source = base, source
         self.cookies: dict[str, str] = {}
+        self._tls: dict[str, Any] = {}
+        if base.startswith("https:"):
+            self._tls["context"] = ssl._create_unverified_context()  # a test's certificate
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Reply:
         """Fetch what is at a path; redirects are not followed."""
@@ -76,7 +81,8 @@ class HttpBrowser:
     def _request(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Reply:
         address = urlsplit(self.base)
         source = (self._source, 0) if self._source else None
-        connection = HTTPConnection(address.hostname or "", address.port, SECONDS, source_address=source)
+        kind = HTTPSConnection if address.scheme == "https" else HTTPConnection
+        connection = kind(address.hostname or "", address.port, timeout=SECONDS, source_address=source, **self._tls)
         cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         try:
             sent = {"Connection": "close", **({"Cookie": cookies} if cookies else {}), **headers}

@@ -103,7 +103,15 @@ class Waitress(WebServer):
 
 
 class Apache(WebServer):
-    """Apache with mod_wsgi, as conf/apache2/loncapa.conf says."""
+    """Apache with mod_wsgi, as conf/apache2/loncapa.conf says.
+
+    :param tls_port: where it serves people by https, as in production; 0: everything is plain.
+    """
+
+    def __init__(self, host: Host, port: int = PORT, tls_port: int = 0) -> None:
+        super().__init__(host, port)
+        self.tls_port = tls_port
+        self._name = "web-tls" if tls_port else "web"
 
     @staticmethod
     def missing() -> str:
@@ -119,39 +127,48 @@ class Apache(WebServer):
 
     @property
     def _conf(self) -> Path:
-        return self.host.directory / "httpd.conf"
+        return self.host.directory / f"{self._name}-httpd.conf"
 
     @property
     def errors(self) -> str:
         """The error log."""
-        return (self.host.directory / "web-error.log").read_text(errors="replace")
+        return (self.host.directory / f"{self._name}-error.log").read_text(errors="replace")
 
     def _write(self) -> None:
-        here = self.host.directory
-        modules = ("mpm_event", "authz_core", "alias", "env", "wsgi")
+        here, name = self.host.directory, self._name
+        modules = ("mpm_event", "authz_core", "alias", "env", "wsgi", *(("ssl", "headers") if self.tls_port else ()))
         account = self.host.federation.account
         user = account.name if account else pwd.getpwuid(os.getuid()).pw_name
         lines = [
             f"ServerRoot {here}",
-            f"PidFile {here}/httpd.pid",
-            f"WSGISocketPrefix {here}/wsgi",
+            f"PidFile {here}/{name}-httpd.pid",
+            f"WSGISocketPrefix {here}/{name}-wsgi",
             f"Listen {self.host.ip}:{self.port}",
             f"ServerName {self.host.id}.example.org",
-            *(f"LoadModule {name}_module {MODULES}/mod_{name}.so" for name in modules),
+            *(f"LoadModule {module}_module {MODULES}/mod_{module}.so" for module in modules),
             *([f"User {user}", f"Group {user}"] if os.getuid() == 0 else []),
-            f"ErrorLog {here}/web-error.log",
+            f"ErrorLog {here}/{name}-error.log",
             'LogFormat "%h %t \\"%r\\" %>s %b" requests',
-            f"CustomLog {here}/web-access.log requests",
+            f"CustomLog {here}/{name}-access.log requests",
             f"Define LONCAPA_ROOT {ROOT}",
             f"Define LONCAPA_PACKAGES {sysconfig.get_path('purelib')}",
             f"Define LONCAPA_CONF {self.host.conf}",
             f"Define LONCAPA_USER {user}",
             f"Define LONCAPA_NAME {self.host.id}.example.org",
             f"Define LONCAPA_PORT {self.port}",
-            "Define LONCAPA_PLAIN",
+            *(self._tls() if self.tls_port else ["Define LONCAPA_PLAIN"]),
             f"Include {ROOT}/conf/apache2/loncapa.conf",
         ]
         self._conf.write_text("\n".join(lines) + "\n")
+
+    def _tls(self) -> list[str]:
+        """What is defined for https, with a certificate of its own."""
+        key, certificate = self.host.directory / "web.key", self.host.directory / "web.pem"
+        make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test"]
+        subprocess.run([*make, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+        defined = {"TLS_PORT": self.tls_port, "CERTIFICATE": certificate, "KEY": key}
+        listen = f"Listen {self.host.ip}:{self.tls_port}"
+        return [listen, "SSLSessionCache none", *(f"Define LONCAPA_{name} {value}" for name, value in defined.items())]
 
     def graceful(self) -> None:
         """Restart gracefully, and wait until it has."""

@@ -201,6 +201,23 @@ def test_new_code_is_taken_without_a_refusal(site: Site) -> None:
     assert (readers.wrong, readers.refused) == ([], [])
 
 
+def test_people_are_sent_to_https_and_hosts_are_not(site: Site) -> None:
+    """The file as it is used in production, beside the plain one."""
+    host = site.host(ACCESS)
+    apache = Apache(host, 8081, tls_port=8443)
+    apache.start()
+    try:
+        plain, member = HttpBrowser(apache.base), HttpBrowser(apache.base, site.host(HOME).ip)
+        for path in ("/", "/adm/login?next=/res/a", "/res/msu/smith/a.html", "/rawer/x"):
+            reply = plain.get(path)
+            assert (reply.status, reply.location) == (301, f"https://{ACCESS}.example.org{path}")
+        assert (plain.get("/raw/msu/smith/a.html").status, member.get("/raw/msu/smith/a.html").status) == (403, 404)
+        reply = HttpBrowser(f"https://{host.ip}:8443").get("/adm/login")
+        assert reply.status == 200 and reply.headers["strict-transport-security"] == "max-age=31536000"
+    finally:
+        apache.stop()
+
+
 def test_no_session_id_or_password_is_in_any_log(site: Site) -> None:
     browser = site.browser(ACCESS, LEARNER)
     browser.get("/")
