@@ -51,8 +51,8 @@ def create_app(net: Lonnet | str | os.PathLike[str] | None = None) -> Flask:
 def mount(app: Flask, net: Lonnet, *blueprints: Blueprint) -> None:
     """Put blueprints into an application.
 
-    :param blueprints: some of :data:`BLUEPRINTS`; none: all. Pages link to each other, so the log-in and what its
-        users come for belong together.
+    :param blueprints: none: all of :data:`BLUEPRINTS`. ``raw`` can be mounted alone; those for people link to each
+        other.
     """
     app.extensions["lonnet"] = net
     for blueprint in blueprints or BLUEPRINTS:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from http import HTTPStatus
 
-from flask import Blueprint, Response, make_response, render_template, request
+from flask import Blueprint, Response, current_app, make_response, render_template, request, url_for
 from werkzeug.exceptions import HTTPException
 
 from common.errors import LonError, PeerUnavailable
@@ -115,5 +115,12 @@ def render(template: str, **values: object) -> str:
         session=session,
         administrator=session is not None and is_administrator(session),
         token_name=TOKEN,
+        start=_mounted("lonnet_home.index"),
+        leave=_mounted("lonnet_login.leave"),
         **values,
     )
+
+
+def _mounted(endpoint: str) -> str:
+    """The address of a view; empty if its blueprint is not mounted."""
+    return url_for(endpoint) if endpoint in current_app.view_functions else ""

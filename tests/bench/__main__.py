@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.bench import logins, messages, requests, startup, submissions
+from tests.bench import loginpage, logins, messages, requests, startup, submissions
 from tests.bench.machine import description
 from tests.bench.subject import QUICK, Effort, NotMeasured, Subject, progress
 
@@ -21,6 +21,7 @@ SUBJECTS: dict[str, Subject] = {
     "startup": startup.tables,
     "submissions": submissions.tables,
     "logins": logins.tables,
+    "loginpage": loginpage.tables,
 }
 
 

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 from flask import Flask, Response
+from werkzeug.test import Client
 
+from common.errors import ConfigError
 from common.hosts_table import HostsTable, Spare
-from lonnet.handlers import access, create_app, login
+from lonnet.handlers import access, create_app, login, mount, wsgi
+from lonnet.handlers.home import home
 from lonnet.handlers.login import local_path
 from lonnet.sessions import Sessions
 from tests.helpers.forms import hidden
@@ -337,6 +340,43 @@ def test_an_application_is_made_from_a_file(tmp_path: Path) -> None:
         f"PerlSetVar lonHostID {HERE}\nPerlSetVar lonTabDir {tmp_path}\nPerlSetVar lonIDsDir {tmp_path}/ids\n"
     )
     assert Browser(create_app(conf)).get("/adm/login").status_code == 200
+
+
+def test_the_entry_point_makes_an_application_for_each_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
+    monkeypatch.setattr(wsgi, "_applications", {})
+    (tmp_path / "hosts.tab").write_text("a1:msu:access:a1.org:127.0.0.1\nb1:msu:access:b1.org:127.0.0.2\n")
+    for host in ("a1", "b1"):
+        settings = {"lonHostID": host, "lonTabDir": tmp_path, "lonIDsDir": tmp_path / host}
+        text = "".join(f"PerlSetVar {name} {value}\n" for name, value in settings.items())
+        (tmp_path / f"{host}.conf").write_text(text)
+    client = Client(wsgi.application)
+    for host in ("a1", "b1", "a1"):
+        answer = client.get("/adm/login", environ_base={"LONCAPA_CONF": str(tmp_path / f"{host}.conf")})
+        assert f"<b>{host}</b>" in answer.text
+    assert len(wsgi._applications) == 2
+    with pytest.raises(ConfigError):
+        client.get("/adm/login", environ_base={"LONCAPA_CONF": str(tmp_path / "none.conf")})
+
+
+def test_a_view_of_one_s_own_has_the_same_guards(net: NetInMemory) -> None:
+    app = Flask("physics")
+    mount(app, net, home, login.login)
+
+    @app.route("/grades", methods=["GET", "POST"])
+    @access.login_required
+    def grades() -> Response:
+        return Response(access.logged_in().name, mimetype="text/plain")
+
+    client = app.test_client()
+    assert client.get("/grades").location == "/adm/login?next=/grades"
+    session_id, session = Sessions(net.site.config).create("smith", "msu", HOME)
+    client.set_cookie("lonID", session_id)
+    assert client.get("/grades").text == "smith:msu"
+    assert client.post("/grades").status_code == 403
+    assert client.post("/grades", data={"token": session.csrf}).text == "smith:msu"
 
 
 def test_old_sessions_are_swept_now_and_then(

@@ -15,7 +15,9 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from common.metadata import Metadata, parse_metadata
+from lonnet.handlers import mount
 from lonnet.handlers.authors import author_role, is_in_force
+from lonnet.handlers.raw import raw
 from tests.helpers.forms import hidden
 from tests.helpers.web import HERE, HOME, OTHER, Browser, NetInMemory, app_of, network
 
@@ -293,6 +295,18 @@ def test_what_is_withdrawn_is_not_sent_even_to_subscribers(net: NetInMemory, app
     publish(net, copyright="private")
     subscribe(tmp_path)
     assert Browser(app, MEMBER).get(f"/raw/{PATH}").status_code == 403
+
+
+def test_raw_can_be_mounted_alone_in_another_application(net: NetInMemory, tmp_path: Path) -> None:
+    publish(net)
+    subscribe(tmp_path)
+    app = Flask("another")
+    mount(app, net, raw)
+    member, stranger = Browser(app, MEMBER), Browser(app)
+    assert member.get(f"/raw/{PATH}").data == CONTENT
+    assert member.get("/raw/msu/smith/none.html").status_code == 404
+    answer = stranger.get(f"/raw/{PATH}")
+    assert answer.status_code == 403 and "for the hosts of the network" in answer.text
 
 
 # --- problems ---------------------------------------------------------------------------------------------
