@@ -124,7 +124,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("lonBindAddress", "bind_address", _ADDRESS, "",
             "lond listens on it, lonc connects from it; empty: own IP of hosts.tab if it is local, else any"),
     Setting("lonHttpBase", "http_base", _URL, "",
-            "where peers fetch /raw from; empty: http:// and this host's name in hosts.tab"),
+            "where peers fetch /raw from; empty: as hosts.tab says, http:// and this host's name if nothing else"),
     Setting("lonLoadLim", "load_lim", Number(0.01, 10000), "2.00",
             "1-minute load average that counts as 100 %"),
     Setting("lonUserLoadLim", "user_load_lim", Count(0, 1000000), "0",

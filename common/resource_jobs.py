@@ -45,6 +45,7 @@ CREATE TABLE IF NOT EXISTS job (
     PRIMARY KEY (kind, path)
 ) WITHOUT ROWID
 """
+_INDEX = "CREATE INDEX IF NOT EXISTS job_due ON job (due)"
 _ADD = """
 INSERT INTO job (kind, path, created, due) VALUES (?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET request = request + 1, created = excluded.created, due = excluded.due, attempts = 0
@@ -91,6 +92,7 @@ class ResourceJobs:
             self._db = open_wal(path, BUSY_SECONDS)
             try:
                 self._db.execute(_SCHEMA)
+                self._db.execute(_INDEX)
             except BaseException:
                 self._db.close()
                 raise

@@ -153,7 +153,7 @@ def _completed(config: Config, table: HostsTable, file: str) -> Config:
         config,
         role=own.role,
         def_domain=config.def_domain or own.domain,
-        http_base=config.http_base or f"http://{own.hostname}",
+        http_base=config.http_base or own.http_base,
     )
 
 

@@ -19,9 +19,10 @@ from pathlib import Path
 from time import monotonic
 from typing import BinaryIO
 
+from common.config import Config
 from common.metadata import Metadata, MetadataError
 from common.resource_path import COPY, ResourcePath
-from common.resource_tree import Busy, Opened, directory, open_resource
+from common.resource_tree import Busy, Opened, directory, open_resource, root_of
 from lonnet.errors import ResourceNotFound, TransferUnderWay
 
 TOUCH_SECONDS = 60.0
@@ -35,14 +36,19 @@ class Copy:
     """A resource that is on this host.
 
     :param file: its content, which may be replaced as a whole at any time; see :meth:`opened`.
-    :param is_original: this is its author's home server (or was, when it was published).
+    :param copy_of: the host id of the home server that it came from; "": it is the original.
     """
 
     path: ResourcePath
     file: Path
     metadata: Metadata
-    is_original: bool
+    copy_of: str
     root: Path
+
+    @property
+    def is_original(self) -> bool:
+        """It was published here."""
+        return not self.copy_of
 
     def opened(self) -> tuple[BinaryIO, Metadata]:
         """The content, open at its beginning, and the metadata that belong to it, as they are now.
@@ -61,7 +67,7 @@ def present(root: Path, path: ResourcePath) -> Copy | None:
     if opened is None:
         return None
     opened.file.close()
-    return Copy(path, root.joinpath(*path.directories, path.name), opened.metadata, not opened.copy_of, root)
+    return Copy(path, root.joinpath(*path.directories, path.name), opened.metadata, opened.copy_of, root)
 
 
 def _opened(root: Path, path: ResourcePath) -> Opened | None:
@@ -78,25 +84,20 @@ def _opened(root: Path, path: ResourcePath) -> Opened | None:
 
 
 class Touches:
-    """When copies were last used.
+    """When copies were last used; for any number of threads."""
 
-    :param expire: lonExpire; touches are not further apart than half of it.
-    """
-
-    def __init__(self, root: Path, expire: float) -> None:
-        self._root = root
-        self._interval = min(TOUCH_SECONDS, expire / 2)
+    def __init__(self) -> None:
         self._last: dict[ResourcePath, float] = {}
 
-    def touch(self, path: ResourcePath) -> None:
+    def touch(self, config: Config, path: ResourcePath) -> None:
         """A copy is used now; nothing for what is no copy."""
-        now = monotonic()
-        if now - self._last.get(path, -self._interval) < self._interval:
+        now, interval = monotonic(), min(TOUCH_SECONDS, config.expire / 2)
+        if now - self._last.get(path, -interval) < interval:
             return
         if len(self._last) >= MAX_TOUCHED:
             self._last.clear()
         self._last[path] = now
-        with suppress(OSError), directory(self._root, path) as at:
+        with suppress(OSError), directory(root_of(config), path) as at:
             os.utime(path.name + COPY, dir_fd=at, follow_symlinks=False)
 
 

@@ -42,7 +42,7 @@ class Resources:
 
     def __init__(self, net: Net) -> None:
         self._net = net
-        self._touches = Touches(root_of(net.site.config), net.site.config.expire)
+        self._touches = Touches()
 
     def fetch(self, path: str, timeout: float | None = None) -> Copy:
         """The resource on this host; if it was not here, it is replicated first.
@@ -58,7 +58,7 @@ class Resources:
         wanted = ResourcePath.parse(path)
         copy = fetch(self._net, wanted, timeout)
         if not copy.is_original:
-            self._touches.touch(wanted)
+            self._touches.touch(self._net.site.config, wanted)
         return copy
 
     def publish(self, path: str, source: BinaryIO, metadata: Metadata) -> Publication:
@@ -147,7 +147,7 @@ class Resources:
 
     def touch(self, path: str) -> None:
         """Note that a copy is used now; :meth:`fetch` does it by itself."""
-        self._touches.touch(ResourcePath.parse(path))
+        self._touches.touch(self._net.site.config, ResourcePath.parse(path))
 
     def sweep(self) -> Sweep:
         """Delete and unsubscribe the copies that were not used for lonExpire, and what killed processes have left."""

@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.errors import LonError
+from common.errors import LonError, PeerUnavailable
 from common.resource_path import COPY, IN_TRANSFER, ResourcePath
 from common.resource_tree import (
     begin_transfer,
@@ -34,9 +34,9 @@ from common.resource_tree import (
     remove_copy,
     root_of,
 )
-from lonnet.copies import last_access
+from lonnet.copies import last_access, present
 from lonnet.deadline import Deadline, limit
-from lonnet.errors import TransferUnderWay, UnexpectedReply
+from lonnet.errors import ResourceNotFound, TransferUnderWay, UnexpectedReply
 from lonnet.homes import Net
 from lonnet.replication import home_of
 from lonnet.replies import Delivery, checked
@@ -79,8 +79,8 @@ def drop(net: Net, path: ResourcePath, deadline: Deadline, *, unused_for: float 
     :param unused_for: only if it was not used for so many seconds.
     :returns: DONE if it is kept.
     """
-    home = home_of(net, path, deadline)
-    if not _removed(net, path, home, unused_for):
+    home = _home_of(net, path, deadline)
+    if not _removed(net, path, home, unused_for) or not home:
         return Delivery.DONE
     reply = net.critical(f"unsub:{path.wire}", home, deadline.left())
     if reply == "con_delayed":
@@ -88,6 +88,19 @@ def drop(net: Net, path: ResourcePath, deadline: Deadline, *, unused_for: float 
     if checked(home, reply) not in _NOT_MORE:
         raise UnexpectedReply(home, "unsub", reply)
     return Delivery.DONE
+
+
+def _home_of(net: Net, path: ResourcePath, deadline: Deadline) -> str:
+    """The home server; if nobody can be asked, the one that the copy came from; "": there is none any more."""
+    try:
+        return home_of(net, path, deadline)
+    except ResourceNotFound:
+        return ""
+    except PeerUnavailable:
+        copy = present(root_of(net.site.config), path)
+        if copy is None or not copy.copy_of:
+            raise
+        return copy.copy_of if copy.copy_of in net.site.table else ""
 
 
 def _removed(net: Net, path: ResourcePath, home: str, unused_for: float | None) -> bool:

@@ -151,10 +151,9 @@ def connected(site: Site, server: WebServer, deadline: Deadline) -> Iterator[Web
     seconds = min(site.config.http_timeout, deadline.left())
     address = (source, 0) if source else None
     if server.scheme == "https":
-        name = server.host.hostname
         connection: HTTPConnection = HTTPSConnection(
             server.host.ip, server.port, timeout=seconds, source_address=address,
-            cert_reqs="CERT_REQUIRED", server_hostname=name, assert_hostname=name,
+            cert_reqs="CERT_REQUIRED", server_hostname=server.host.hostname,
         )  # fmt: skip
     else:
         connection = HTTPConnection(server.host.ip, server.port, timeout=seconds, source_address=address)

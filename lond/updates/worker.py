@@ -112,7 +112,7 @@ class Worker:
             self._next_look.cancel()
         found: tuple[Job | None, float | None] | None = None
         if jobs_path(self._site.config).exists():
-            found = self._with_queue(lambda jobs: (jobs.take(), jobs.seconds_until_due()))
+            found = self._with_queue(_next_of)
         job, pause = found or (None, None)
         if job is not None:
             self._job = job
@@ -205,6 +205,12 @@ class Worker:
         with suppress(OSError):  # nobody waits for it any more
             channel.sendall(answer)
         return Outcome()
+
+
+def _next_of(jobs: ResourceJobs) -> tuple[Job | None, float | None]:
+    """The job that is due, now ours; if none is, the seconds until one will be."""
+    job = jobs.take()
+    return job, None if job else jobs.seconds_until_due()
 
 
 def _read_line(channel: socket.socket) -> bytes | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from common.delayed import Fifo
 from lonnet.command_line import Pong, main, pong_table
 from tests.helpers.published import put_resource
 from tests.unit.test_lonnet_scripted_child import ScriptedChild, answers, silent
@@ -126,20 +127,36 @@ def test_what_can_not_be_sent_is_wrong_usage(
     assert err.count("\n") == 1
 
 
-def test_sweep_keeps_what_it_can_not_unsubscribe(conf: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_sweep(conf: Path, capfd: pytest.CaptureFixture[str]) -> None:
     root = conf.parent / "html"
     conf.write_text(f"{conf.read_text()}\nPerlSetVar lonDocRoot {root}\n")
-    put_resource(root / "res", "msu/smith/used.html", b"one", copy_of="msul2")
-    put_resource(root / "res", "msu/smith/unused.html", b"one", copy_of="msul2")
-    os.utime(root / "res/msu/smith/unused.html.copy", (0, 0))
+    for name, home in (("used", "huba20"), ("unused", "huba20"), ("orphan", "gone")):
+        put_resource(root / "res", f"msu/smith/{name}.html", b"one", copy_of=home)
+    for name in ("unused", "orphan"):
+        os.utime(root / f"res/msu/smith/{name}.html.copy", (0, 0))
     (root / "res/msu/smith/.a.html.0123abcd.new").touch()
     os.utime(root / "res/msu/smith/.a.html.0123abcd.new", (0, 0))
-    assert run(conf, "sweep") == 1  # the author's home server can't be asked
-    out = capfd.readouterr().out.splitlines()
-    assert out[0].startswith("kept 'msu/smith/unused.html.copy': ") and out[1:] == [
-        "1 copies in use, 0 deleted, 1 leftovers removed"
+    assert run(conf, "sweep") == 0
+    assert capfd.readouterr().out.splitlines() == [
+        "deleted msu/smith/orphan.html",
+        "deleted msu/smith/unused.html",
+        "1 copies in use, 2 deleted, 1 leftovers removed",
     ]
-    assert (root / "res/msu/smith/unused.html").exists()
+    assert sorted(file.name for file in (root / "res/msu/smith").iterdir()) == [
+        "used.html", "used.html.copy", "used.html.meta",
+    ]  # fmt: skip
+    fifo = Fifo(conf.parent, "huba20")
+    assert [row.command for row in fifo.waiting(0, 9)] == [b"unsub:/home/httpd/html/res/msu/smith/unused.html"]
+    fifo.close()
+
+
+def test_sweep_tells_what_stays(conf: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    root = conf.parent / "html"
+    conf.write_text(f"{conf.read_text()}\nPerlSetVar lonDocRoot {root}\n")
+    (root / "res/msu/smith").mkdir(parents=True)
+    (root / "res/msu/smith/no resource.copy").touch()
+    assert run(conf, "sweep") == 1
+    assert capfd.readouterr().out.startswith("kept 'msu/smith/no resource.copy': ")
 
 
 def test_wrong_configuration(conf: Path, capfd: pytest.CaptureFixture[str]) -> None:

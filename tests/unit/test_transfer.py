@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -80,7 +85,7 @@ def test_whatever_the_url_it_is_the_host_s_or_an_error(url: str) -> None:
 
 
 @contextmanager
-def answering(*parts: bytes, hold: bool = False, drip: bytes = b"") -> Iterator[int]:
+def answering(*parts: bytes, hold: bool = False, drip: bytes = b"", tls: ssl.SSLContext | None = None) -> Iterator[int]:
     """A server that answers each connection with some bytes.
 
     :param hold: keep the connection open afterwards.
@@ -92,8 +97,8 @@ def answering(*parts: bytes, hold: bool = False, drip: bytes = b"") -> Iterator[
 
         def serve() -> None:
             with suppress(OSError):
-                channel, _ = listener.accept()
-                with channel:
+                accepted, _ = listener.accept()
+                with tls.wrap_socket(accepted, server_side=True) if tls else accepted as channel:
                     channel.recv(65536)
                     for part in parts:
                         channel.sendall(part)
@@ -111,11 +116,18 @@ def answering(*parts: bytes, hold: bool = False, drip: bytes = b"") -> Iterator[
             thread.join()
 
 
-def get(port: int, limit: int = 1000, seconds: float = 10.0, http_timeout: float = 5.0) -> bytes:
+def get(
+    port: int,
+    limit: int = 1000,
+    seconds: float = 10.0,
+    http_timeout: float = 5.0,
+    host: Host = HOST,
+    scheme: str = "http",
+) -> bytes:
     config = Config(host_id="msul1", bind_address="127.0.0.1", http_timeout=http_timeout)
-    site = Site(config, HostsTable({"msul1": HOST}))
+    site = Site(config, HostsTable({"msul1": host}))
     parts: list[bytes] = []
-    with connected(site, WebServer(HOST, "http", port), Deadline(seconds)) as web:
+    with connected(site, WebServer(host, scheme, port), Deadline(seconds)) as web:
         received = web.get("/raw/a", limit, parts.append)
     assert received.length == len(b"".join(parts))
     return b"".join(parts)
@@ -179,3 +191,36 @@ def test_no_thread_stays() -> None:
     with answering(OK, b"Content-Length: 5\r\n\r\nhello") as port:
         get(port)
     eventually(lambda: threading.active_count() <= before)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate of the host's name with its key, signed by itself."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl, which makes the certificate, is not installed")
+    file = tmp_path_factory.mktemp("tls") / "both.pem"
+    name = ["-subj", "/CN=lon.msu.edu", "-addext", "subjectAltName=DNS:lon.msu.edu"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *name]
+    subprocess.run([*command, "-keyout", f"{file}.key", "-out", file], check=True, capture_output=True)
+    with file.open("a") as both:
+        both.write(Path(f"{file}.key").read_text())
+    return file
+
+
+@pytest.mark.parametrize(
+    ("trusted", "name", "comes"),
+    [(True, "lon.msu.edu", True), (True, "lon.other.edu", False), (False, "lon.msu.edu", False)],
+)
+def test_a_server_with_tls_must_be_who_it_says(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch, trusted: bool, name: str, comes: bool
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate) if trusted else "/dev/null")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with answering(OK, b"Content-Length: 5\r\n\r\nhello", tls=context) as port:
+        host = replace(HOST, hostname=name)
+        if comes:
+            assert get(port, host=host, scheme="https") == b"hello"
+        else:
+            with pytest.raises(TransferFailed, match=r"(?i)certificate|hostname"):
+                get(port, host=host, scheme="https")

@@ -73,8 +73,10 @@ def test_a_failed_update_is_tried_again_later_and_later(host: OneHost) -> None:
     assert file.read_bytes() == b"one"
 
 
-def test_given_up_after_a_named_age(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("home", ["found", "con_lost"])
+def test_given_up_after_a_named_age(tmp_path: Path, caplog: pytest.LogCaptureFixture, home: str) -> None:
     host = OneHost(tmp_path, update_age=100.0)
+    host.answers["home"] = home
     file = copy_at(host)
     host.answers["unsub"] = "con_delayed"
     assert perform(host, job(age=99)).again_in is not None  # type: ignore[arg-type]
@@ -89,6 +91,13 @@ def test_what_the_home_server_does_not_give_any_more_goes(host: OneHost, reply: 
     host.answers |= {"sub": reply, "unsub": "not_subscribed"}
     assert perform(host, job()) == Outcome()  # type: ignore[arg-type]
     assert not file.exists()
+
+
+def test_copies_of_an_author_who_is_no_more_go(host: OneHost) -> None:
+    file = copy_at(host)
+    host.answers["home"] = "not_found"
+    assert perform(host, job()) == Outcome()  # type: ignore[arg-type]
+    assert not file.exists() and not any("unsub" in line for line in host.sent)
 
 
 def test_an_unused_copy_goes_without_a_question(host: OneHost) -> None:
@@ -173,15 +182,14 @@ def test_a_home_server_that_is_one_no_more_is_not_believed(host: OneHost) -> Non
 
 def test_a_touch_is_written_now_and_then(host: OneHost) -> None:
     file, path = copy_at(host), ResourcePath.parse(PATH)
-    touches = Touches(host.site.config.doc_root / "res", 86400)
-    for touched in (touches.touch, lambda _: None):
-        os.utime(f"{file}.copy", (0, 0))
-        touched(path)
-        accessed = Path(f"{file}.copy").stat().st_mtime
-        assert (accessed > 0) == (touched == touches.touch)
-    touches.touch(path)
-    assert Path(f"{file}.copy").stat().st_mtime == 0, "within a minute it is not written again"
-    touches.touch(ResourcePath.parse("msu/smith/none.html"))
+    touches, config, marker = Touches(), host.site.config, Path(f"{file}.copy")
+    os.utime(marker, (0, 0))
+    touches.touch(config, path)
+    assert marker.stat().st_mtime > 0
+    os.utime(marker, (0, 0))
+    touches.touch(config, path)
+    assert marker.stat().st_mtime == 0, "within a minute it is not written again"
+    touches.touch(config, ResourcePath.parse("msu/smith/none.html"))
     assert not Path(f"{file.parent}/none.html.copy").exists()
 
 
