@@ -40,7 +40,7 @@ DESCRIPTION = wrapped(
 EPILOG = epilog(
     exit_codes=(
         (str(OK), "done; status: both daemons run"),
-        (str(FAILED), "failed; status: a daemon is dead with its pid file left"),
+        (str(FAILED), "failed; status: a daemon is dead with its pid file left; check: warning"),
         (str(USAGE), "wrong use; check: critical"),
         ("3", "status: stopped; check: nothing is known"),
         (str(NOT_CONFIGURED), "the configuration or a table is wrong"),

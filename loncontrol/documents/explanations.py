@@ -134,6 +134,11 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
     "an update could not be noted: %s": (
         "the queue of updates can't be written; the host that published will tell us again", "make room in lonDaemons"),
     "the queue of updates can't be used: %s": ("updates of copies wait", "look at the disk and owner of lonDaemons"),
+    "the queue of updates was unreadable (%s), kept as %s.%s; %d jobs made anew": (
+        "its file was damaged; every copy is compared with its home server's version, so that nothing is missed",
+        "find the cause (disk, power); delete the file that was kept"),
+    "the queue of updates can't be made anew: %s": (
+        "it is damaged, and a new one can't be written", "make room; look at the owner of lonDaemons"),
     "a job for no resource is dropped: %s": ("an entry of the queue of updates is damaged", "report it with this line"),
     "%s of %s failed, next try in %.1f s: %s": (
         "a new version could not be fetched, or subscribers not be told; it is tried again until londUpdateAge is over",

@@ -6,6 +6,9 @@ import re
 from pathlib import Path
 
 from common.link_states import TABLE, State
+from loncontrol import command_line
+
+COMMANDS = set(command_line.COMMANDS)
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -41,3 +44,10 @@ def test_every_test_that_the_checklist_names_exists() -> None:
 def test_every_module_is_in_the_house() -> None:
     modules = [path for name in ("common", "lonc", "lond", "lonnet") for path in (ROOT / name).glob("*.py")]
     assert [path.name for path in modules if not path.read_text().startswith('"""')] == []
+
+
+def test_every_command_that_a_page_names_exists() -> None:
+    for page in (ROOT / "docs").glob("*.md"):
+        named = set(re.findall(r"(?m)(?:^    |`)loncontrol ([a-z][a-z-]+(?: [a-z]+)?)", page.read_text()))
+        unknown = {words for words in named if words not in COMMANDS and words.split()[0] not in COMMANDS}
+        assert not unknown, f"{page.name} names {unknown}"
