@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from common.config import SETTINGS, Config
+from common.config import Config
 from loncron.visit import Visit
 from lonstatus.findings import Finding, Level
 
@@ -15,7 +15,7 @@ TABLES = ("hosts.tab", "domain.tab", "spare.tab", "links.tab", "trust.tab")
 GROUP_WRITES, OTHERS_WRITE = stat.S_IWGRP, stat.S_IWOTH
 OTHERS = stat.S_IRWXO
 ALL_BUT_OWNER = stat.S_IRWXG | stat.S_IRWXO
-KEY_SETTINGS = tuple(s for s in SETTINGS if s.field.endswith(("_key", "_key_file")))  # files that hold a secret
+KEYS = (Path("/etc/krb5.keytab"), Path("/etc/ssl/private/loncapa.key"))  # of Kerberos, and of conf/apache2/loncapa.conf
 
 
 def check(visit: Visit) -> Iterator[Finding]:
@@ -37,9 +37,8 @@ def _rules(config: Config, conf: Path) -> Iterator[tuple[Path, int, Level]]:
     for table in (conf, *(config.tab_dir / name for name in TABLES)):
         yield table, GROUP_WRITES | OTHERS_WRITE, Level.WARNING
     yield config.tab_dir, OTHERS_WRITE, Level.ERROR
-    for setting in KEY_SETTINGS:
-        if value := str(getattr(config, setting.field)):
-            yield Path(value), ALL_BUT_OWNER, Level.ERROR
+    for key in KEYS:
+        yield key, OTHERS, Level.ERROR
     for directory in (config.delayed_dir, config.users_dir, config.ids_dir):
         yield directory, ALL_BUT_OWNER, Level.ERROR
     for fifo in sorted(config.delayed_dir.glob("*.db*")) if config.delayed_dir.is_dir() else ():

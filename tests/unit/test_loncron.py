@@ -219,14 +219,19 @@ def test_disks(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown(machine.disks(visit)) == []
 
 
-def test_modes(visit: Visit) -> None:
+def test_modes(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    keytab = visit.conf.with_name("krb5.keytab")
+    monkeypatch.setattr(modes, "KEYS", (keytab, visit.conf.with_name("none")))
+    keytab.touch(0o640)
     assert list(modes.check(visit)) == []
+    keytab.chmod(0o644)
     config = visit.site.config
     config.users_dir.chmod(0o755)
     visit.conf.chmod(0o660)
     (config.delayed_dir / "msul2.db").touch(0o640)
     assert [text.replace(str(visit.conf.parent), "") for text in shown(modes.check(visit))] == [
         "warning: /loncapa.conf has mode 0660: its group may write there; chmod 0640 /loncapa.conf",
+        "error: /krb5.keytab has mode 0644: everybody may read there; chmod 0640 /krb5.keytab",
         "error: /users has mode 0755: everybody may read there; chmod 0700 /users",
         "error: /delayed/msul2.db has mode 0640: its group may read there; chmod 0600 /delayed/msul2.db",
     ]
