@@ -608,3 +608,19 @@ def test_a_lease_that_can_not_be_made_is_a_spool_error(tmp_path: Path) -> None:
     (tmp_path / "plain").write_text("")
     with pytest.raises(SpoolError):
         Lease(tmp_path / "plain", "msul1").try_take()
+
+
+def test_counting_does_not_look_at_what_is_done(tmp_path: Path) -> None:
+    """Reports count often, and a busy FIFO keeps an hour of done messages."""
+    with closing(Fifo(tmp_path, "msul2")) as fifo:
+        rows = fifo.append([Message(f"{n:032x}", b"ping") for n in range(5)])
+        states = (DONE, DONE, FAILED, HELD)
+        fifo.commit([], [Outcome(row.seq, state, b"x") for row, state in zip(rows, states, strict=False)])
+        assert fifo.count() == {WAITING: 1, FAILED: 1, HELD: 1}
+        statements: list[str] = []
+        fifo._db.set_trace_callback(statements.append)
+        fifo.count()
+        fifo._db.set_trace_callback(None)
+        for statement in statements:
+            plans = [row[3] for row in fifo._db.execute(f"EXPLAIN QUERY PLAN {statement}")]
+            assert all("INDEX message_" in plan for plan in plans), plans
