@@ -79,7 +79,11 @@ def enter() -> Response:
     if wait:
         log.warning("log-in from %s refused: too many have failed", address)
         raise TooManyRequests("Too many log-ins from your address have failed.", retry_after=int(wait) + 1)
-    problem = _problem(user, domain, request.form.get("password", ""))
+    try:
+        problem = _problem(user, domain, request.form.get("password", ""))
+    except LonError:
+        throttle.give_back(address)  # nobody has looked at the password
+        raise
     if problem:
         log.warning("failed log-in of %.64r:%.64r from %s", user, domain, address)
         return _form(wanted, 401, problem, user, domain)

@@ -24,7 +24,7 @@ from common.resource_path import ResourcePath
 from common.resource_tree import open_resource, root_of
 from lonnet.balance import page_url
 from lonnet.errors import HostUnreachable
-from lonnet.handlers.access import config, logged_in, login_required, network
+from lonnet.handlers.access import config, current_session, logged_in, login_required, network
 from lonnet.handlers.authors import is_author
 from lonnet.handlers.construction import Construction, TooLarge
 from lonnet.handlers.pages import page_blueprint, render
@@ -57,8 +57,9 @@ def author_required(view: Callable[P, Response]) -> Callable[P, Response | AnyRe
 
 @publish.before_request
 def allow_files() -> None:
-    """Uploads may be larger than other forms."""
-    if request.endpoint == f"{publish.name}.upload":
+    """An author's uploads may be larger than other forms; nobody else's body is even read."""
+    session = current_session() if request.endpoint == f"{publish.name}.upload" else None
+    if session and is_author(network(), session):
         request.max_content_length = config().max_resource + FORM_BYTES
 
 

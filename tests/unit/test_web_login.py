@@ -242,6 +242,15 @@ def test_right_log_ins_cost_no_tries(tmp_path: Path) -> None:
         browser.submit("/adm/logout", {})
 
 
+def test_a_home_server_that_is_down_costs_no_tries(tmp_path: Path) -> None:
+    net = network(tmp_path, login_burst=2, login_interval=1000.0)
+    browser = Browser(app_of(net))
+    net.fake.answers[HOME, "auth"] = "con_lost"
+    assert [browser.log_in().status_code for _ in range(5)] == [503] * 5
+    del net.fake.answers[HOME, "auth"]
+    assert browser.log_in().status_code == 303
+
+
 # --- off-loading ------------------------------------------------------------------------------------------
 
 

@@ -493,6 +493,13 @@ def test_uploads_over_the_limit_are_refused_and_leave_nothing(tmp_path: Path) ->
     assert files == ["100000.html"]
 
 
+def test_only_authors_may_send_more_than_a_form(jones: Browser, app: Flask) -> None:
+    form = hidden(jones.get("/adm/logout").text)
+    for browser in (jones, Browser(app)):
+        answer = browser.post("/adm/publish", {**form, "file": (BytesIO(b"x" * 100_000), "a.html")})
+        assert answer.status_code in (403, 413)
+
+
 def test_symbolic_links_in_the_construction_space_lead_nowhere(smith: Browser, tmp_path: Path) -> None:
     upload(smith, filename="a.html")
     space = tmp_path / "construction" / "msu" / "smith"
