@@ -52,7 +52,7 @@ def setup(conf: Path, options: argparse.Namespace) -> int:
         return complain(str(error), USAGE)
     except ConfigError as error:
         return complain(str(error), NOT_CONFIGURED)
-    except EOFError:
+    except (EOFError, KeyboardInterrupt):
         return complain("interrupted; nothing was written")
     except OSError as error:
         return complain(f"can't write: {error}")

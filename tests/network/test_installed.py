@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from common.site import load_site
-from tests.helpers.installed import Installed
+from tests.helpers.installed import Installed, run
 from tests.helpers.waiting import eventually
 
 Make = Callable[[str], Installed]
@@ -58,6 +58,9 @@ def test_an_installation_starts_from_its_init_script_and_answers_by_lsb_codes(ma
     assert here.init("start").returncode == 0
     assert here.init("status").returncode == 0
     here.links("msul1")
+    looked = run(here.root / "usr/local/sbin/loncron", "--noemail")
+    assert looked.returncode == 0, looked.stderr
+    assert "msul1" in (here.root / "var/lib/loncapa/html/lon-status/index.html").read_text()
     first = here.pid("lonc")
     assert here.init("start").returncode == 0 and here.pid("lonc") == first
     for action in ("reload", "force-reload"):

@@ -228,6 +228,24 @@ def test_the_files_as_they_are_are_the_guesses(
     ]
 
 
+def test_ctrl_c_is_no_traceback(
+    root: Path,
+    control: Callable[..., int],
+    terminal: Callable[..., list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    terminal()
+
+    def ctrl_c(prompt: str = "") -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(builtins, "input", ctrl_c)
+    assert control("setup") == 1
+    assert "interrupted; nothing was written" in capsys.readouterr().err
+    assert records(root, "hosts.tab") == []
+
+
 @pytest.mark.parametrize("answers", [("n",), ("",), ()])
 def test_a_person_who_does_not_say_yes(
     root: Path, control: Callable[..., int], terminal: Callable[..., list[str]], answers: tuple[str, ...]
