@@ -65,6 +65,12 @@ def _seconds(minimum: float, maximum: float) -> Number:
     return Number(minimum, maximum, "a number of seconds")
 
 
+def _server(text: str) -> str:
+    if not 0 < int(text.rpartition(":")[2]) < 65536:
+        raise ValueError("no port")
+    return text
+
+
 def _address(text: str) -> str:
     return text and canonical_ip(text)
 
@@ -75,7 +81,7 @@ _ROLE = Text("library|access|", "library or access, or empty")
 _MAIL = r"[^\x00-\x20\x7f@,\\]+@[^\x00-\x20\x7f@,\\]+"
 _MAILS = Text(f"({_MAIL}(, *{_MAIL})*)?", "one or more mail addresses joined by commas, or empty")
 _ONE_MAIL = Text(f"({_MAIL})?", "a mail address, or empty")
-_SERVER = Text(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}", "HOST:PORT")
+_SERVER = Text(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}", "HOST:PORT", _server)
 _FILE = Text(
     r"(/[^\x00-\x1f\x7f\\]*[^\x00-\x1f\x7f\\/])?", "an absolute path of a file (it must begin with /), or empty"
 )

@@ -15,6 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from loncron import mail, output
 from loncron.checks import connections, copies, daemons, leftovers, logs, machine, modes, queue
@@ -93,11 +94,14 @@ def _guarded(check: Check, visit: Visit) -> list[Finding]:
 
 def _tell(visit: Visit, findings: Sequence[Finding], with_mail: bool) -> int:
     code = OK
-    try:
-        output.write_page(visit.site, findings)
-        output.write_metrics(visit.site)
-    except OSError as error:
-        code = _complain(f"status page or metrics can't be written: {error}")
+    for what, write in (
+        ("status page", partial(output.write_page, findings=findings)),
+        ("metrics", output.write_metrics),
+    ):
+        try:
+            write(visit.site)
+        except OSError as error:
+            code = _complain(f"the {what} can't be written: {error}")
     if not mail.is_enough(visit.site, findings):
         visit.memory.mailed = None  # what comes after this is news
     elif with_mail and visit.site.config.adm_email and mail.is_due(visit.site, findings, visit.memory):

@@ -126,6 +126,8 @@ class TestLines:
             ("PerlSetVar lonHttpBase http://[::1]", "http_base", "http://[::1]"),
             ("PerlSetVar lonLogLevel debug", "log_level", "debug"),
             ("PerlSetVar lonDefDomain msu", "def_domain", "msu"),
+            ("PerlSetVar lonSMTPServer [::1]:25", "smtp_server", "[::1]:25"),
+            ("PerlSetVar lonMetricsFile /var/a.prom", "metrics_file", "/var/a.prom"),
         ],
     )
     def test_good(self, line: str, field: str, value: object) -> None:
@@ -171,6 +173,9 @@ class TestLines:
             ("lonBindAddress", "1.2.3", "an IPv4 or IPv6 address, or empty"),
             ("lonBindAddress", "localhost", "an IPv4 or IPv6 address, or empty"),
             ("lonHttpBase", "http://a/b", "http://HOST[:PORT] or https://HOST[:PORT], or empty"),
+            ("lonSMTPServer", "localhost", "HOST:PORT"),
+            ("lonSMTPServer", "localhost:65536", "HOST:PORT"),
+            ("lonMetricsFile", "/var/", "an absolute path of a file (it must begin with /), or empty"),
             ("lonAdmEMail", "root", "one or more mail addresses joined by commas, or empty"),
             ("lonDefDomain", "a..b", f"{DOMAIN_ALLOWED}, or empty"),
         ],
