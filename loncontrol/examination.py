@@ -92,6 +92,10 @@ class Examination:
 
     def _messages(self, peer: Peer) -> Iterator[Finding]:
         host, oldest = peer.host, duration(peer.oldest)
+        if peer.unreadable:
+            act = "mend what it says; a damaged FIFO is set aside by lonc itself when the link comes up"
+            yield failed("messages", peer.last_error, HERE, act)
+            return
         yield good("messages", f"{peer.delayed} wait, the oldest for {oldest}" if peer.delayed else "none waits")
         if peer.held:
             act = f"loncontrol queue ls {host} --state held, then queue release, requeue or delete"

@@ -31,8 +31,9 @@ def _seconds(text: str) -> float:
     argument("--warn", type=_seconds, default=300.0, metavar="SECONDS", help="age of a delayed message (300)"),
     argument("--crit", type=_seconds, default=3600.0, metavar="SECONDS", help="age of a delayed message (3600)"),
     description="Exit code 0: all is well. 1: a peer is down, messages are held or failed, or the oldest delayed "
-    "message is older than --warn. 2: a daemon does not run, a peer is given up or its process hangs, or a message is "
-    "older than --crit. 3: the configuration is wrong. A paused peer is never more than a warning.",
+    "message is older than --warn. 2: a daemon does not run, a peer is given up or its process hangs, a FIFO "
+    "can't be read, or a message is older than --crit. 3: the configuration is wrong. A paused peer is never more than a "
+    "warning.",
 )
 def check(conf: Path, options: argparse.Namespace) -> int:
     """The worst of all that is found decides."""
@@ -44,7 +45,7 @@ def check(conf: Path, options: argparse.Namespace) -> int:
     found = list(peers(control.site, control.lonc.state is State.RUNNING))
     troubles = [(CRITICAL, f"{d.name} does not run") for d in control.daemons if d.state is not State.RUNNING]
     if control.lonc.state is not State.RUNNING:
-        found = [peer for peer in found if peer.oldest is not None or peer.held or peer.failed]
+        found = [peer for peer in found if peer.oldest is not None or peer.held or peer.failed or peer.unreadable]
     troubles += [trouble for peer in found for trouble in troubles_of(peer, options.warn, options.crit)]
     worst = max((level for level, _ in troubles), default=OK)
     words = ", ".join(text for _, text in sorted(troubles, key=lambda trouble: -trouble[0]))
@@ -58,7 +59,7 @@ def troubles_of(peer: Peer, warn: float, crit: float) -> list[tuple[int, str]]:
     :param warn: seconds that its oldest delayed message may be old.
     :param crit: seconds.
     """
-    found = []
+    found = [(CRITICAL, f"{peer.host}: {peer.last_error}")] if peer.unreadable else []
     if peer.state in DOWN:
         found.append((WARNING, f"{peer.host} {peer.state} ({peer.why or 'not tried yet'})"))
     elif peer.state in LOST and not peer.why.startswith("lonc does not run"):

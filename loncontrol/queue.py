@@ -68,16 +68,17 @@ def _state(help: str) -> Argument:
 )
 def list_messages(control: Control, options: _Options) -> int:
     """One line per message, in the order of sending."""
-    hosts = [options.host] if options.host else hosts_with_messages(control)
     found: list[tuple[str, Row]] = []
-    for host in hosts:
-        with _backlog(control, host) as backlog:
-            found += [(host, row) for row in backlog.rows(options.state or KEPT, limit=max(1, options.limit))]
+
+    def read(host: str, backlog: Backlog) -> None:
+        found.extend((host, row) for row in backlog.rows(options.state or KEPT, limit=max(1, options.limit)))
+
+    code = in_each([options.host] if options.host else hosts_with_messages(control), control, read)
     if options.json:
         say(json.dumps([described(host, row) for host, row in found], indent=1))
     elif found:
         say(table(COLUMNS, [_line(host, row) for host, row in found]))
-    return OK
+    return code
 
 
 @command("queue show", "all that is known of a message", _HOST, argument("id", metavar="ID", help="its id"), _JSON)
@@ -153,15 +154,17 @@ def delete(control: Control, options: _Options) -> int:
 def shape(control: Control, options: _Options) -> int:
     """One line per host that has any, the fullest first, below their sum."""
     bounds = [60 * minutes for minutes in CLASSES]
-    counts = {}
-    for host in hosts_with_messages(control):
-        with _backlog(control, host) as backlog:
-            counts[host] = backlog.ages(bounds, options.state or WAITING)
+    counts: dict[str, list[int]] = {}
+
+    def read(host: str, backlog: Backlog) -> None:
+        counts[host] = backlog.ages(bounds, options.state or WAITING)
+
+    code = in_each(hosts_with_messages(control), control, read)
     rows = sorted(((host, found) for host, found in counts.items() if sum(found)), key=lambda row: -sum(row[1]))
     rows.insert(0, ("TOTAL", [sum(column) for column in zip(*counts.values(), strict=True)] or [0] * 10))
     head = ["HOST", "T", *map(str, CLASSES), f"{CLASSES[-1]}+"]
     say(table(head, [[host, str(sum(found)), *map(str, found)] for host, found in rows]))
-    return OK
+    return code
 
 
 class NoSuchMessage(SpoolError):
@@ -171,6 +174,18 @@ class NoSuchMessage(SpoolError):
 def hosts_with_messages(control: Control) -> list[str]:
     """The hosts with a FIFO, those that have left the table included."""
     return sorted(path.stem for path in control.site.config.delayed_dir.glob("*.db") if HOST_ID.fullmatch(path.stem))
+
+
+def in_each(hosts: Iterable[str], control: Control, read: Callable[[str, Backlog], None]) -> int:
+    """Read the FIFO of each host; one that can't be read is complained of and costs the exit code, not the others."""
+    code = OK
+    for host in hosts:
+        try:
+            with _backlog(control, host) as backlog:
+                read(host, backlog)
+        except SpoolError as error:
+            code = complain(str(error))
+    return code
 
 
 @contextmanager

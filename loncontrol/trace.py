@@ -17,7 +17,7 @@ from common.backlog import Backlog
 from common.delayed import DONE, Row
 from common.permlog import ENCRYPT, loggable, perm_log_path
 from loncontrol.control import FAILED, OK, Control, argument, command, complain, say
-from loncontrol.queue import MIN_ID, described, hosts_with_messages
+from loncontrol.queue import MIN_ID, described, hosts_with_messages, in_each
 from loncontrol.terminal import printable
 from lond.journal import NO_DIGEST, digest
 from lonnet import Lonnet
@@ -40,7 +40,13 @@ def trace(control: Control, options: argparse.Namespace) -> int:
     id = options.id.lower()
     if len(id) < MIN_ID or id.strip("0123456789abcdef"):
         return complain(f"an id has 32 hex digits; name at least the first {MIN_ID}")
-    found = [story for host in hosts_with_messages(control) for story in _stories(control, host, id, options.peer)]
+    rows: list[tuple[str, Row, float | None]] = []
+
+    def read(host: str, backlog: Backlog) -> None:
+        rows.extend((host, row, backlog.finished(row.id)) for row in backlog.matching(id))
+
+    in_each(hosts_with_messages(control), control, read)
+    found = [_story(control, *known, options.peer) for known in rows]
     lines = _lines_with(control, id)
     if options.json:
         say(json.dumps({"messages": found, "lonc_log": lines}, indent=1))
@@ -54,17 +60,9 @@ def trace(control: Control, options: argparse.Namespace) -> int:
     )
 
 
-def _stories(control: Control, host: str, id: str, ask_peer: bool) -> Iterator[dict[str, object]]:
-    backlog = Backlog(control.site.config.delayed_dir, host)
-    try:
-        rows = [(row, backlog.finished(row.id)) for row in backlog.matching(id)]
-    finally:
-        backlog.close()
-    for row, finished in rows:
-        story = described(host, row) | {"finished": finished, "perm_log": _perm_log_lines(control, host, row)}
-        if ask_peer:
-            story["peer"] = _known_to_peer(control, host, row)
-        yield story
+def _story(control: Control, host: str, row: Row, finished: float | None, ask_peer: bool) -> dict[str, object]:
+    story = described(host, row) | {"finished": finished, "perm_log": _perm_log_lines(control, host, row)}
+    return story | {"peer": _known_to_peer(control, host, row)} if ask_peer else story
 
 
 def _perm_log_lines(control: Control, host: str, row: Row) -> list[str]:

@@ -179,6 +179,19 @@ def test_a_person_is_asked_before_messages_are_deleted(here: Host) -> None:
     assert "\x1b[1mHOST" in shown and "──────" in shown
 
 
+def test_a_damaged_fifo_hides_no_other(here: Host) -> None:
+    (here.directory / "delayed" / "aaa1.db").write_bytes(b"no database" * 100)
+    for arguments in (["queue", "ls"], ["queue", "shape"]):
+        result = control(here, *arguments)
+        assert result.returncode == 1 and "aaa1.db: file is not a database" in result.stderr
+        assert "msul2" in result.stdout
+    assert control(here, "trace", ids_of(control(here, "queue", "ls", "--json").stdout)[0]).returncode == 0
+
+
+def ids_of(listing: str) -> list[str]:
+    return [str(row["id"]) for row in json.loads(listing)]
+
+
 def with_backlog(here: Host, act: Callable[[Backlog], object]) -> None:
     backlog = Backlog(here.directory / "delayed", "msul2")
     try:

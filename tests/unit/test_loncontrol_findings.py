@@ -102,6 +102,7 @@ def test_the_verdict_names_what_failed_first() -> None:
         (Peer("a", "up", oldest=60.0, delayed=2), [(WARNING, "a behind by 1m 00s (2 messages)")]),
         (Peer("a", "up", oldest=600.0, delayed=2), [(CRITICAL, "a behind by 10m 00s (2 messages)")]),
         (Peer("a", "paused", oldest=600.0, delayed=2), [(WARNING, "a paused, behind by 10m 00s (2 messages)")]),
+        (Peer("a", "up", unreadable=True, last_error="x"), [(CRITICAL, "a: x")]),
         (Peer("a", "up", held=1, failed=2), [(WARNING, "a has 1 held and 2 failed messages")]),
     ],
 )
