@@ -154,8 +154,9 @@ class LoncParent(Parent):
         self.loop.call_later(CRASH_PAUSE, lambda: None)
 
     def _remove_socket_of_dead(self, host: str) -> None:
-        # A killed child could not do it itself; if another one of this host lives, the path may be its.
-        if not any(self.population.of(host)):
+        # A killed child could not do it itself; if another one of this host lives, the path may be its. That of a
+        # paused host never has one.
+        if host in self._pauses or not any(self.population.of(host)):
             (self.site.config.sock_dir / host).unlink(missing_ok=True)
 
     def on_usr1(self) -> None:

@@ -31,9 +31,8 @@ def _seconds(text: str) -> float:
     argument("--warn", type=_seconds, default=300.0, metavar="SECONDS", help="age of a delayed message (300)"),
     argument("--crit", type=_seconds, default=3600.0, metavar="SECONDS", help="age of a delayed message (3600)"),
     description="Exit code 0: all is well. 1: a peer is down, messages are held or failed, or the oldest delayed "
-    "message is older than --warn. 2: a daemon does not run, a peer is given up or its process hangs, a FIFO "
-    "can't be read, or a message is older than --crit. 3: the configuration is wrong. A paused peer is never more than a "
-    "warning.",
+    "message is older than --warn. 2: a daemon does not run, a peer is given up, its process hangs or its FIFO can't "
+    "be read, or a message is older than --crit. 3: the configuration is wrong. A paused peer is at most a warning.",
 )
 def check(conf: Path, options: argparse.Namespace) -> int:
     """The worst of all that is found decides."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -79,6 +80,14 @@ def test_a_pause_waits_for_what_is_on_the_link_and_needs_no_daemon(federation: F
         assert control(here, "pause", *arguments).returncode in (1, 2)
     assert control(here, "resume", "msul2").stdout.endswith("lonc does not run, it will see it when it starts\n")
     assert [path.name for path in (here.directory / "delayed").glob("*paused*")] == []
+
+
+def test_a_child_that_hangs_leaves_no_socket_of_a_paused_host(federation: FederationFactory) -> None:
+    here = federation(["msua1", "msul2"], settings={"lonGrace": "0.5"}).hosts["msua1"]
+    os.kill(here.lonc.slot("msul2", "up").pid, signal.SIGSTOP)
+    assert control(here, "pause", "msul2", "--why", "it hangs").returncode == 0
+    here.wait_for_no_link("msul2")
+    assert paused(here)
 
 
 def test_only_the_host_that_is_named_is_tried_again(federation: FederationFactory) -> None:
