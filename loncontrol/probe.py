@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import time
+from contextlib import suppress
 
 from common.config import Config
 from common.errors import LonError
@@ -94,23 +95,19 @@ class Probe:
 
     def ask(self, command: str, seconds: float) -> str:
         """The reply to a request on the open link."""
-        assert self._socket is not None
         self._deadline = time.monotonic() + seconds
-        try:
-            self._socket.sendall(self._protocol.request(command.encode(), False))
-        except OSError as error:
-            raise ProbeFailed("lost", _words(error)) from error
+        self._send(self._protocol.request(command.encode(), False))
         event = self._await(Replies, f"a reply to {command.partition(':')[0]}")
         assert isinstance(event, Replies)
         return event.lines[0].decode("ascii", "replace")
 
     def _flush(self) -> None:
+        self._send(self._protocol.outgoing())
+
+    def _send(self, data: bytes) -> None:
         assert self._socket is not None
-        if data := self._protocol.outgoing():
-            try:
-                self._socket.sendall(data)
-            except OSError as error:
-                raise self._closed() from error
+        with suppress(OSError):  # it has closed; what it said before is still to be read
+            self._socket.sendall(data)
 
     def _await(self, wanted: type[Event], what: str) -> Event:
         while True:
