@@ -1,7 +1,7 @@
 """NAME.problem: a question, its answers graded here and stored at the learner's home server.
 
 The file's format is in :mod:`lonnet.handlers.problem_format`. A browser gets the question and never the answer; the
-source is shown to those whom the metadata's `sourceavail` allows to see it.
+source, which holds the answer, is shown to its author, and to authors whom the metadata's `sourceavail` allows it.
 
 Promises: the learner sees "right" or "wrong" only for an answer that is stored, or on this host's disk on its way
 there. Answers after the right one are not stored.
@@ -24,6 +24,7 @@ from markupsafe import Markup
 
 from lonnet.errors import AccessDenied, HostUnreachable
 from lonnet.handlers.access import logged_in, login_required, network
+from lonnet.handlers.authors import is_author
 from lonnet.handlers.pages import page_blueprint, render
 from lonnet.handlers.problem_format import (
     MAX_ANSWER,
@@ -80,9 +81,8 @@ def answer(stem: str) -> Response:
 @login_required
 def source(path: str) -> Response:
     """The file itself, as text."""
-    session = logged_in()
-    with reading(session, path) as resource:
-        if not may_read_source(session, resource.path, resource.metadata):
+    with reading(logged_in(), path) as resource:
+        if not _may_see_source(resource):
             raise AccessDenied(str(resource.path))
         if resource.path.extension != "problem":
             abort(404)
@@ -104,6 +104,16 @@ def _history(resource: Resource) -> Sequence[Try] | None:
         return history(network(), logged_in(), str(resource.path))
     except HostUnreachable:
         return None
+
+
+def _may_see_source(resource: Resource) -> bool:
+    """Whether the user may see the source; not, if nobody can say now whether it is an author."""
+    session = logged_in()
+    try:
+        author = is_author(network(), session)
+    except HostUnreachable:
+        author = False
+    return may_read_source(session, resource.path, resource.metadata, author)
 
 
 def _page(
@@ -130,7 +140,7 @@ def _page(
         given=text,
         kept=kept,
         right=right,
-        source=may_read_source(logged_in(), resource.path, resource.metadata),
+        source=_may_see_source(resource),
     )
     return make_response(page, code)
 

@@ -1,9 +1,9 @@
 """A resource for somebody who is logged in: fetched if it is not here, opened whole, for those who may read it.
 
 Who may read (`copyright` of the metadata): ``public``: everybody who is logged in, on any host; ``domain``: users of
-the author's domain; domains by name: their users and those of the author's domain; ``private``: the author. Who may
-see the source of what is shown processed (`sourceavail`): ``open``: who may read; ``closed``: users of the author's
-domain.
+the author's domain; domains by name: their users and those of the author's domain; ``private``: the author. Who may see
+the source of what is shown processed: its author, and other authors who may read it, with ``sourceavail: closed`` those
+of the same domain. Learners never may: the source of a problem holds its answer.
 
 Promises: file and metadata are of one version. Raises what :mod:`lonnet.resources` raises, and werkzeug's 404 for a
 name that no resource can have. Logs nothing.
@@ -72,9 +72,12 @@ def may_read(session: Session, path: ResourcePath, metadata: Metadata) -> bool:
     return _is_author(session, path) or metadata.may_read(session.domain, path.domain)
 
 
-def may_read_source(session: Session, path: ResourcePath, metadata: Metadata) -> bool:
-    """Whether the user may see the source of a resource that is shown processed."""
-    return _is_author(session, path) or metadata.may_read_source(session.domain, path.domain)
+def may_read_source(session: Session, path: ResourcePath, metadata: Metadata, author: bool) -> bool:
+    """Whether the user may see the source of a resource that is shown processed.
+
+    :param author: the user has the role of an author.
+    """
+    return _is_author(session, path) or (author and metadata.may_read_source(session.domain, path.domain))
 
 
 def _is_author(session: Session, path: ResourcePath) -> bool:

@@ -9,7 +9,7 @@ Promises: what an author wrote runs no script and sends no form in the name of i
 
 from __future__ import annotations
 
-from flask import Response
+from flask import Response, abort
 
 from lonnet.handlers.access import logged_in, login_required
 from lonnet.handlers.pages import page_blueprint
@@ -24,6 +24,8 @@ HEADERS = {
     "Vary": "Cookie",
 }
 
+PROBLEM = ".problem"
+
 res = page_blueprint("res")
 
 
@@ -31,6 +33,8 @@ res = page_blueprint("res")
 @login_required
 def resource(path: str) -> Response:
     """The file as its author published it."""
+    if path.endswith(PROBLEM):  # its file holds the answer; another blueprint shows it
+        abort(404)
     found = open_for(logged_in(), path)
     response = send(found.file, found.metadata, media_type(found.path.name))
     response.headers.update(HEADERS)

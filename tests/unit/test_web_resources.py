@@ -15,9 +15,13 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from common.metadata import Metadata, parse_metadata
+from common.resource_path import ResourcePath
 from lonnet.handlers import mount
 from lonnet.handlers.authors import author_role, is_in_force
 from lonnet.handlers.raw import raw
+from lonnet.handlers.reading import may_read_source
+from lonnet.handlers.res import res
+from lonnet.sessions import Session, Sessions
 from tests.helpers.forms import hidden
 from tests.helpers.web import HERE, HOME, OTHER, Browser, NetInMemory, app_of, network
 
@@ -186,8 +190,6 @@ def test_who_may_read(net: NetInMemory, app: Flask, copyright: str, of_domain: i
 
 def log_in_from_elsewhere(net: NetInMemory, browser: Browser) -> None:
     """A session of a user of the domain other, without asking that domain."""
-    from lonnet.sessions import Sessions
-
     session_id, _ = Sessions(net.site.config).create("doe", "other", "otherl1")
     browser.client.set_cookie("lonID", session_id, domain="msua1.example.org")
 
@@ -309,6 +311,16 @@ def test_raw_can_be_mounted_alone_in_another_application(net: NetInMemory, tmp_p
     assert answer.status_code == 403 and "for the hosts of the network" in answer.text
 
 
+def test_without_their_blueprint_problems_are_not_there(net: NetInMemory) -> None:
+    publish(net, PROBLEM, LIGHT)
+    app = Flask("another")
+    mount(app, net, res)
+    browser = Browser(app)
+    log_in_from_elsewhere(net, browser)
+    answer = browser.get(f"/res/{PROBLEM}")
+    assert answer.status_code == 404 and "299792458" not in answer.text
+
+
 # --- problems ---------------------------------------------------------------------------------------------
 
 
@@ -400,17 +412,40 @@ def test_html_in_titles_and_stored_answers_is_text(net: NetInMemory, jones: Brow
     assert "&lt;script&gt;alert(1)" in page and "&lt;script&gt;2" in page
 
 
-@pytest.mark.parametrize(("sourceavail", "of_other"), [("open", 200), ("closed", 403)])
-def test_who_may_see_the_source(net: NetInMemory, app: Flask, sourceavail: str, of_other: int) -> None:
-    publish(net, PROBLEM, LIGHT, sourceavail=sourceavail)
-    smith, stranger = Browser(app), Browser(app)
-    smith.log_in()
-    log_in_from_elsewhere(net, stranger)
+def test_authors_may_see_the_source_and_learners_never(
+    net: NetInMemory, app: Flask, smith: Browser, jones: Browser
+) -> None:
+    publish(net, PROBLEM, LIGHT, sourceavail="open")
     page = smith.get(f"/adm/source/{PROBLEM}")
     assert page.status_code == 200 and "&lt;problem&gt;" in page.text
-    assert stranger.get(f"/adm/source/{PROBLEM}").status_code == of_other
+    assert "/adm/source/" in smith.get(f"/res/{PROBLEM}").text
+    assert "/adm/source/" not in jones.get(f"/res/{PROBLEM}").text
+    answer = jones.get(f"/adm/source/{PROBLEM}")
+    assert answer.status_code == 403 and "299792458" not in answer.text
+    net.fake.londs[HOME].users["msu:jones"]["roles"] = {"%2fmsu%2f_au": "0_0"}
+    assert jones.get(f"/adm/source/{PROBLEM}").status_code == 200
+    net.fake.answers[HOME, "get"] = "con_lost"
+    assert jones.get(f"/adm/source/{PROBLEM}").status_code == 403, "nobody can say now that this is an author"
     publish(net)
     assert smith.get(f"/adm/source/{PATH}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("who", "sourceavail", "author", "may"),
+    [
+        (("doe", "other"), "open", True, True),
+        (("doe", "other"), "closed", True, False),
+        (("doe", "other"), "open", False, False),
+        (("jones", "msu"), "closed", True, True),
+        (("jones", "msu"), "closed", False, False),
+        (("smith", "msu"), "closed", False, True),
+        (("smith", "other"), "closed", True, False),
+    ],
+)
+def test_whose_source_is_available(who: tuple[str, str], sourceavail: str, author: bool, may: bool) -> None:
+    session = Session(*who, "l1", 0.0, "x")
+    metadata = Metadata(copyright="public", sourceavail=sourceavail)
+    assert may_read_source(session, ResourcePath.parse(PROBLEM), metadata, author) is may
 
 
 def test_a_file_that_is_no_problem(net: NetInMemory, jones: Browser, caplog: pytest.LogCaptureFixture) -> None:

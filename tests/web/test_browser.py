@@ -128,6 +128,7 @@ def test_a_learner_solves_a_problem(site: Site, chrome: Chrome, screenshot: Scre
     assert "kin/ball.problem" in main_text(chrome) and "solved" in main_text(chrome)
     screenshot("7-start")
     follow(chrome, By.XPATH, "//header//button")
+    screenshot("8-logged-out")
     assert chrome.title.startswith("Log in") and "lonID" not in [one["name"] for one in chrome.get_cookies()]
     chrome.get(log_in_page)
     assert chrome.title.startswith("Log in")
@@ -137,15 +138,19 @@ def test_a_choice_on_a_telephone(site: Site, chrome: Chrome, screenshot: Screens
     path = site.publish("planets.problem", PLANETS.encode(), title="The longest day")
     screen(chrome, *TELEPHONE)
     log_in(chrome, site, ACCESS, LEARNER, f"/res/{path}")
-    screenshot("8-telephone-choice")
+    screenshot("9-telephone-choice")
     for label in ("Mars", "Venus"):
         chrome.find_element(By.XPATH, f"//label[normalize-space()='{label}']").click()
         press(chrome, "Submit")
     assert "solved" in main_text(chrome)
-    screenshot("9-telephone-right")
+    screenshot("10-telephone-right")
     chrome.get(site.apaches[ACCESS].base + "/none")
     assert "There is nothing at this address." in main_text(chrome)
-    screenshot("10-telephone-error")
+    screenshot("11-telephone-error")
+    dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
+    chrome.get(site.apaches[ACCESS].base + f"/res/{path}")
+    screenshot("12-telephone-dark")
 
 
 def test_an_author_publishes(site: Site, chrome: Chrome, screenshot: Screenshot, tmp_path: Path) -> None:
@@ -156,19 +161,19 @@ def test_an_author_publishes(site: Site, chrome: Chrome, screenshot: Screenshot,
     chrome.find_element(By.ID, "name").send_keys("waves/wave.problem")
     press(chrome, "Upload")
     assert "Not published yet" in main_text(chrome)
-    screenshot("11-draft")
+    screenshot("13-draft")
     chrome.find_element(By.ID, "title").send_keys("A <b>wave</b>")
     press(chrome, "Publish")
     assert "Version 1 is published" in main_text(chrome)
-    screenshot("12-published")
+    screenshot("14-published")
     follow(chrome, By.LINK_TEXT, "/res/msu/smith/waves/wave.problem")
     assert chrome.find_element(By.TAG_NAME, "h1").text == "A <b>wave</b>"
     site.browser(ACCESS, LEARNER).get("/res/msu/smith/waves/wave.problem")
     chrome.get(site.apaches[HOME].base + "/adm/publish/waves/wave.problem")
     assert ACCESS in main_text(chrome)
-    screenshot("13-subscribers")
+    screenshot("15-subscribers")
     follow(chrome, By.LINK_TEXT, "Back to the construction space")
-    screenshot("14-construction-space")
+    screenshot("16-construction-space")
 
 
 def test_what_an_author_wrote_runs_no_script(site: Site, chrome: Chrome, screenshot: Screenshot) -> None:
