@@ -100,7 +100,7 @@ def commands_directory() -> Path:
     :raises InstallationError: they are not there.
     """
     directory = Path(sysconfig.get_path("scripts"))
-    missing = [name for name in ("lonc", "lond", "loncontrol") if not (directory / name).is_file()]
+    missing = [name for name in COMMANDS if not (directory / name).is_file()]
     if missing:
         reason = f"install the package there first: {directory / 'pip'} install loncapa-net, or, in a checkout, -e ."
         raise InstallationError(f"{directory} has no {', '.join(missing)}; {reason}")

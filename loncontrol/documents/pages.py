@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib
 from collections.abc import Iterator
-from importlib.util import find_spec
 
 from common.config import DEFAULT_PATH, SETTINGS
 from common.hosts_table import LINK_OPTIONS
@@ -26,8 +25,7 @@ COMMANDS = {
 def parsers() -> Iterator[tuple[argparse.ArgumentParser, str]]:
     """The command lines, with what apropos finds."""
     for module, summary in COMMANDS.values():
-        if find_spec(module.partition(".")[0]):
-            yield importlib.import_module(module).parser(), summary
+        yield importlib.import_module(module).parser(), summary
 
 
 def pages() -> Iterator[tuple[str, str]]:

@@ -22,6 +22,7 @@ from tests.helpers.daemons import (
     HERE,
     OK,
     PEER,
+    callers,
     children,
     none_ends_meanwhile,
     signals,
@@ -180,7 +181,7 @@ def test_rotation_under_load_loses_no_line(pair: Federation) -> None:
             os.kill(pid, signal.SIGUSR1)
             eventually(partial(has_logged, number), pause=0.001)
 
-    with ThreadPoolExecutor(len(pids)) as pool:
+    with callers(pair.hosts[PEER], HERE, 2), ThreadPoolExecutor(len(pids)) as pool:
         logging = [pool.submit(log_hundred, pid) for pid in pids]
         rotations = 0
         while not all(future.done() for future in logging):
