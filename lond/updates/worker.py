@@ -100,16 +100,17 @@ class Worker:
             self._with_queue(lambda jobs: jobs.renew(job))
 
     def _be_free(self) -> None:
-        """Between two jobs: take the next one, or wait for one."""
+        """Between two jobs: take the next one, or wait for one. A file goes first, because somebody waits for it."""
+        self.loop.forget(self._listener)
+        if self._next_look is not None:
+            self._next_look.cancel()
         if self._ending:
             self.loop.stop()
-        elif not self._look():
-            self.loop.watch(self._listener, READ, self._accept)
+        elif not self._accept() and not self._look():
+            self.loop.watch(self._listener, READ, lambda _mask: self._be_free())
 
     def _look(self) -> bool:
         """Begin with the job that is due, if one is; otherwise make sure that the queue is looked at in time."""
-        if self._next_look is not None:
-            self._next_look.cancel()
         found: tuple[Job | None, float | None] | None = None
         if jobs_path(self._site.config).exists():
             found = self._with_queue(_next_of)
@@ -118,12 +119,8 @@ class Worker:
             self._job = job
             self._start(lambda: perform(self._net, job), self._on_performed)
             return True
-        self._next_look = self.loop.call_later(LOOK if pause is None else min(pause, LOOK), self._on_time)
+        self._next_look = self.loop.call_later(LOOK if pause is None else min(pause, LOOK), self._be_free)
         return False
-
-    def _on_time(self) -> None:
-        self.loop.forget(self._listener)
-        self._be_free()
 
     def _on_performed(self, outcome: Outcome) -> None:
         job, self._job = self._job, None
@@ -158,7 +155,6 @@ class Worker:
                 log.error("the queue of updates can't be made anew: %s", trouble)
 
     def _start(self, work: Callable[[], Outcome], done: Callable[[Outcome], None]) -> None:
-        self.loop.forget(self._listener)
         self._slot.requests += 1
         self._future = self._thread.submit(self._in_thread, work)
         self._wait(done)
@@ -179,19 +175,20 @@ class Worker:
         self._slot.replies += 1
         self._be_free()
 
-    def _accept(self, _mask: int) -> None:
-        try:
-            channel, _ = self._listener.accept()
-        except OSError:  # another worker was quicker
-            return
-        channel.settimeout(PATIENCE)
-        line = _read_line(channel)
-        if line is None or line == WAKE:
+    def _accept(self) -> bool:
+        """Begin with a file that a client asks for; False: nobody does now."""
+        while True:
+            try:
+                channel, _ = self._listener.accept()
+            except OSError:  # there is none, or another worker was quicker
+                return False
+            channel.settimeout(PATIENCE)
+            line = _read_line(channel)
+            if line is not None and line != WAKE:
+                break
             channel.close()
-            self.loop.forget(self._listener)
-            self._be_free()
-            return
         self._start(lambda: self._fetched(line, channel), lambda _outcome: channel.close())
+        return True
 
     def _fetched(self, line: bytes, channel: socket.socket) -> Outcome:
         """Fetch an uploaded file and say what became of it."""
