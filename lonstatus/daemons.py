@@ -42,7 +42,7 @@ class Daemon:
     def __init__(self, name: str, site: Site, conf: Path) -> None:
         self.name = name
         self._site, self._conf = site, conf
-        self.pid_file = _pid_file(site, name)
+        self.pid_file = pid_file(site, name)
 
     @property
     def pid(self) -> int | None:
@@ -104,8 +104,9 @@ def silence(site: Site, name: str) -> float:
 
 def is_running(site: Site, name: str) -> bool:
     """Whether a daemon of this host runs."""
-    return running_pid(_pid_file(site, name)) is not None
+    return running_pid(pid_file(site, name)) is not None
 
 
-def _pid_file(site: Site, name: str) -> Path:
+def pid_file(site: Site, name: str) -> Path:
+    """Where a daemon's pid file lies."""
     return site.config.daemons_dir / "logs" / f"{name}.pid"

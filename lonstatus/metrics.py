@@ -1,8 +1,8 @@
 """Everything that is measured on this host, as Prometheus reads it.
 
 What the daemons count comes from their counters (:mod:`common.metrics` has the table), what can be seen at any time
-from scoreboards, FIFOs and files. Nothing is asked of a daemon: one that hangs or is dead shows as what it is, and its
-counters are left out. ``python -m lonstatus.metrics`` prints the table of docs/metrics.md.
+from scoreboards, FIFOs and files. Nothing is asked of a daemon: one that hangs or is dead shows as what it is. Counters
+of one that does not run are left out. ``python -m lonstatus.metrics`` prints the table of docs/metrics.md.
 """
 
 from __future__ import annotations

@@ -9,11 +9,12 @@ import signal
 from collections.abc import Iterator, Sequence
 
 from common.errors import ConfigError
+from common.pidfile import signal_daemon
 from loncron.reach import Answer, reach
 from loncron.visit import Visit
+from lonstatus.daemons import pid_file
 from lonstatus.findings import Finding, Level
 from lonstatus.peers import Peer
-from lonstatus.text import duration
 
 NAME = "connections"
 _ON_PURPOSE = "paused"
@@ -23,40 +24,40 @@ _STANDS = ("up", "delivering")
 def check(visit: Visit) -> Iterator[Finding]:
     """A warning for each host that can't be reached, an error if that is this host itself."""
     peers = visit.peers()
-    yield from _hung(peers)
+    yield from _seen(peers)
     down = [peer for peer in peers if peer.state not in (*_STANDS, _ON_PURPOSE)]
-    for peer in peers:
-        if peer.state == _ON_PURPOSE:
-            text = f"{peer.host} is paused {peer.why}".rstrip()
-            yield Finding(Level.NOTICE, NAME, f"{peer.host} paused", text)
     try:
         answers = reach(visit.site, [peer.host for peer in down])
     except ConfigError as error:
         yield Finding(Level.ERROR, NAME, "bind address", str(error))
         return
-    yield from (_unreached(visit, peer, answers[peer.host]) for peer in down if not answers[peer.host].reached)
-    awake = [peer for peer in down if answers[peer.host].reached]
-    if awake and not visit.dry:
-        for daemon in visit.daemons():
-            if daemon.name == "lonc":
-                daemon.signal(signal.SIGUSR1)
-    for peer in awake:
-        if peer.state == "given up":
-            text = f"{peer.host} answers, but its link was given up ({peer.why}); lonc was told to try again"
-            yield Finding(Level.NOTICE, NAME, f"{peer.host} given up", text)
+    yield from (_unreached(visit, answers[peer.host]) for peer in down if not answers[peer.host].reached)
+    yield from _try_again(visit, [peer for peer in down if answers[peer.host].reached])
 
 
-def _hung(peers: Sequence[Peer]) -> Iterator[Finding]:
+def _seen(peers: Sequence[Peer]) -> Iterator[Finding]:
+    """What the states of links tell without a try."""
     for peer in peers:
-        if peer.state == "hung":
+        if peer.state == _ON_PURPOSE:
+            text = f"{peer.host} is paused {peer.why}".rstrip()
+            yield Finding(Level.NOTICE, NAME, f"{peer.host} paused", text)
+        elif peer.state == "hung":
             text = f"the link to {peer.host}: {peer.why}; look at it with loncontrol children, end it with TERM"
             yield Finding(Level.ERROR, NAME, f"{peer.host} hung", text)
 
 
-def _unreached(visit: Visit, peer: Peer, answer: Answer) -> Finding:
-    place = f"{peer.host} ({visit.site.table[peer.host].ip} port {visit.site.config.lond_port})"
-    since = f", since {duration(peer.since)}" if peer.since is not None and peer.state == "given up" else ""
-    if peer.host == visit.site.own.id:
-        text = f"this host itself, {place}, can't be reached: {answer.why}{since}"
-        return Finding(Level.ERROR, NAME, f"{peer.host} unreached", text)
-    return Finding(Level.WARNING, NAME, f"{peer.host} unreached", f"{place} can't be reached: {answer.why}{since}")
+def _unreached(visit: Visit, answer: Answer) -> Finding:
+    own = answer.host == visit.site.own.id
+    place = f"{answer.host} ({visit.site.table[answer.host].ip} port {visit.site.config.lond_port})"
+    text = f"{'this host itself, ' if own else ''}{place}{',' if own else ''} can't be reached: {answer.why}"
+    return Finding(Level.ERROR if own else Level.WARNING, NAME, f"{answer.host} unreached", text)
+
+
+def _try_again(visit: Visit, awake: Sequence[Peer]) -> Iterator[Finding]:
+    """These hosts answer, so lonc's tries will succeed; a notice for those that it had given up."""
+    if awake and not visit.dry:
+        signal_daemon(pid_file(visit.site, "lonc"), signal.SIGUSR1)
+    for peer in awake:
+        if peer.state == "given up":
+            text = f"{peer.host} answers, but its link was given up ({peer.why}); lonc was told to try again"
+            yield Finding(Level.NOTICE, NAME, f"{peer.host} given up", text)
