@@ -201,6 +201,23 @@ def test_new_code_is_taken_without_a_refusal(site: Site) -> None:
     assert (readers.wrong, readers.refused) == ([], [])
 
 
+def test_guessing_is_slowed_down_over_all_processes(site: Site) -> None:
+    """Forty guesses at once from one address, for as many users, so that lond's own throttle sees none of them."""
+    burst = site.host(ACCESS).site().config.login_burst
+    guesser = "127.99.0.1"
+
+    def guess(number: int) -> Reply:
+        return HttpBrowser(site.apaches[ACCESS].base, guesser).log_in(f"nobody{number}", "guess")
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        replies = list(pool.map(guess, range(2 * burst)))
+    refused = [reply for reply in replies if reply.status == 429]
+    assert {reply.status for reply in replies} == {401, 429}
+    assert len(refused) >= burst / 2, "some tries may have come back meanwhile"
+    assert all(int(reply.headers["retry-after"]) > 0 for reply in refused)
+    assert site.browser(ACCESS, LEARNER), "others need not wait"
+
+
 def test_people_are_sent_to_https_and_hosts_are_not(site: Site) -> None:
     """The file as it is used in production, beside the plain one."""
     host = site.host(ACCESS)
