@@ -58,6 +58,7 @@ def ls(context: Context, wanted: TreePath) -> bytes:
     if not real.is_relative_to(root):
         return b"no_such_file"
     entries = sorted(real.iterdir()) if real.is_dir() else [real]
+    entries = [entry for entry in entries if not entry.name.startswith(".")]  # parts of what is not complete
     lines = [_entry(entry, root) for entry in entries]
     return "".join(lines).encode("utf-8", "surrogateescape") or b"empty"
 

@@ -349,7 +349,7 @@ def test_killed_workers_and_a_killed_lond_in_the_middle_of_an_update(own: Site, 
         assert half.begun.wait(20)
         assert content_of(access.resources.fetch(path)) == before
         kill()
-        assert content_of(access.resources.fetch(path)) == before
+        assert content_of(access.resources.fetch(path)) in (before, content)  # whoever is born next may be quick
         half.go_on.set()
         becomes(access, path, content)
 

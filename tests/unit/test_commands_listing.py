@@ -14,6 +14,7 @@ def lond(tmp_path):
     (root / "a.problem").write_text("one")
     (root / "b&c:d%.html").write_text("two")
     (root / "empty").mkdir()
+    (root / ".a.problem.0123abcd.new").write_text("half")
     (root / "out").symlink_to(tmp_path)
     (root / "secret").symlink_to("/etc/passwd")
     (root / "inside").symlink_to(root / "a.problem")
