@@ -32,6 +32,7 @@ class Installed:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.conf = root / "etc/loncapa/loncapa.conf"
+        self._sessions: list[int] = []
         done = run(sys.executable, ROOT / "scripts" / "loncontrol", "install", "--root", root)
         assert done.returncode == 0, done.stderr
 
@@ -84,13 +85,18 @@ class Installed:
         finally:
             net.close()
 
-    def close(self) -> None:
-        """End both daemons; nothing of them may be left."""
-        pids = [pid for name in ("lonc", "lond") if (pid := self.pid(name))]
-        sessions = [_session(pid) for pid in pids]
+    def end(self) -> None:
+        """Ask both daemons to end."""
+        self._sessions = [_session(pid) for name in ("lonc", "lond") if (pid := self.pid(name))]
         for name in ("lonc", "lond"):
             signal_daemon(self.root / f"var/lib/loncapa/logs/{name}.pid", signal.SIGTERM)
-        for session in sessions:
+
+    def close(self) -> None:
+        """End both daemons; nothing of them may be left."""
+        if not self._sessions:
+            self.end()
+        while self._sessions:
+            session = self._sessions.pop()
             eventually(lambda session=session: not processes_in_session(session), 30)
 
 

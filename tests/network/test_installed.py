@@ -24,14 +24,17 @@ FIRST, SECOND, THIRD = f"{NET}.211", f"{NET}.212", f"{NET}.213"
 @pytest.fixture
 def machine() -> Iterator[Make]:
     """Makes machines, each a directory; whatever runs on them is ended."""
+    made: list[Installed] = []
     with tempfile.TemporaryDirectory(prefix="lon") as name, ExitStack() as stack:
 
         def make(id: str) -> Installed:
-            made = Installed(Path(name) / id)
-            stack.callback(made.close)
-            return made
+            made.append(Installed(Path(name) / id))
+            stack.callback(made[-1].close)
+            return made[-1]
 
         yield make
+        for machine in made:
+            machine.end()  # all at once
 
 
 def set_up(machine: Installed, id: str, address: str, role: str = "library") -> str:
