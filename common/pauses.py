@@ -38,10 +38,11 @@ def pauses(directory: Path) -> dict[str, Pause]:
     """All paused hosts by id.
 
     :param directory: lonDelayedDir; it need not exist.
+    :raises OSError: it can't be read, so that nobody knows.
     """
     try:
         paths = sorted(path for path in directory.iterdir() if path.name.endswith(ENDING))
-    except OSError:
+    except FileNotFoundError:
         return {}
     found = [_read(path, path.name.removesuffix(ENDING)) for path in paths if not path.name.startswith(".")]
     return {pause.host: pause for pause in found}

@@ -176,7 +176,12 @@ class LoncParent(Parent):
                 self.population.signal(signal.SIGUSR1, host)
 
     def _look_at_pauses(self) -> None:
-        before, self._pauses = self._pauses, pauses(self.site.config.delayed_dir)
+        before = self._pauses
+        try:
+            self._pauses = pauses(self.site.config.delayed_dir)
+        except OSError as error:
+            log.error("pauses can't be read, those that were known stay: %s", error)
+            return
         for host in sorted(before.keys() | self._pauses.keys()):
             pause = self._pauses.get(host)
             if pause == before.get(host):

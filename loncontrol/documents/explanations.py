@@ -53,6 +53,9 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
         "a reload removed it; its delayed messages stay in their file", "if it was by mistake: put its line back"),
     "host %s is paused %s": ("an administrator has paused it (`loncontrol pause`)", ""),
     "host %s is resumed": ("the pause is over", ""),
+    "pauses can't be read, those that were known stay: %s": (
+        "lonDelayedDir could not be listed: no descriptors, permissions, or a broken disk",
+        "see to what the message names; then `loncontrol retry --all`"),
     "child %d of %s ended unexpectedly with %d": (
         "it was killed or died of a bug; another one is forked",
         "if nobody killed it: report it with the lines before"),

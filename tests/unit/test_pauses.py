@@ -80,3 +80,10 @@ def test_a_reader_that_hangs_keeps_nobody_waiting(tmp_path: Path, pipe: ControlP
         for _ in range(100_000):
             ask(tmp_path, "retry", "msul2")
     assert len(pipe.read()) > 1000
+
+
+def test_what_can_not_be_read_is_not_taken_for_no_pause(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError):
+        pauses(tmp_path / "file")
+    assert pauses(tmp_path / "missing") == {}
