@@ -32,7 +32,7 @@ _GUARD_AT = 24
 _HEADER_SIZE = 64
 _NAME = struct.Struct("=Q64s")  # whether the row is in use, label
 _CELL = 8
-_READ_TRIES = 1000
+_QUICK_TRIES, _READ_TRIES, _READ_PAUSE = 20, 1000, 0.001
 
 
 class Tally:
@@ -116,7 +116,7 @@ class Counters:
         temporary = path.with_name(f"{path.name}.{os.getpid()}")
         fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o640)
         try:
-            os.ftruncate(fd, size)
+            os.posix_fallocate(fd, 0, size)  # a hole would be SIGBUS once the memory is full
             os.write(fd, _HEADER.pack(_MAGIC, layout.fingerprint, slots, time.time(), 0))
             counters = cls(mmap.mmap(fd, size), layout, slots)
         finally:
@@ -202,7 +202,9 @@ class Counters:
 def _consistent(map_: mmap.mmap) -> bytes:
     """A copy in which no row stands twice (or, should the parent have been killed while it moved one, any copy)."""
     raw = b""
-    for _ in range(_READ_TRIES):
+    for attempt in range(_READ_TRIES):
+        if attempt > _QUICK_TRIES:
+            time.sleep(_READ_PAUSE)  # the parent was taken off the processor in the middle of it
         before = _GUARD.unpack_from(map_, _GUARD_AT)[0]
         raw = map_[:]
         if before % 2 == 0 and before == _GUARD.unpack_from(map_, _GUARD_AT)[0]:

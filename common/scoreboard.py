@@ -69,7 +69,7 @@ class Scoreboard:
         size = _HEADER_SIZE + slots * _SLOT_SIZE
         fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o640)
         try:
-            os.ftruncate(fd, size)
+            os.posix_fallocate(fd, 0, size)  # a hole would be SIGBUS once the memory is full
             os.write(fd, _HEADER.pack(_MAGIC, slots, os.getpid()))
             board = cls(mmap.mmap(fd, size), slots)
         finally:
