@@ -282,17 +282,19 @@ class Fifo:
     def record_attempt(self, seq: int, error: str, hold_at: int) -> Row | None:
         """Count a delivery that ended without a reply; at the `hold_at`-th the message becomes held.
 
-        :returns: the row as it then stands; None if there is no such message.
+        :returns: the row as it then stands; None if no such message waits (any more).
         """
         with _spool_errors(self.path):
             self._sync_commits(True)
             with self._transaction():
-                self._db.execute(
+                counted = self._db.execute(
                     "UPDATE message SET attempts = attempts + 1, last_error = ?, "
                     "state = CASE WHEN attempts + 1 >= ? THEN 'held' ELSE state END "
                     "WHERE seq = ? AND state = 'waiting'",
                     (error, hold_at, seq),
-                )
+                ).rowcount
+            if not counted:
+                return None
             row = self._db.execute(f"SELECT {_COLUMNS} FROM message WHERE seq = ?", (seq,)).fetchone()  # noqa: S608
             return Row(*row) if row else None
 
@@ -380,6 +382,11 @@ def is_damaged(error: SpoolError) -> bool:
     """Whether the file itself is at fault, and not its environment (locked, full, no permission)."""
     cause = error.__cause__
     return isinstance(cause, sqlite3.DatabaseError) and not isinstance(cause, sqlite3.OperationalError)
+
+
+def is_locked(error: SpoolError) -> bool:
+    """Whether another writer kept the file to itself for longer than our patience."""
+    return isinstance(error.__cause__, sqlite3.OperationalError) and "locked" in str(error.__cause__)
 
 
 @contextmanager

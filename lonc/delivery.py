@@ -22,7 +22,7 @@ from collections import deque
 
 from common.config import Config
 from common.counters import Tally
-from common.delayed import DONE, FAILED, HELD, WAITING, Fifo, Message, Outcome, Row, is_damaged
+from common.delayed import DONE, FAILED, HELD, WAITING, Fifo, Message, Outcome, Row, is_damaged, is_locked
 from common.errors import SpoolError
 from common.lease import Lease
 from common.metrics import LONC, Layout
@@ -34,8 +34,9 @@ from lonc.waiters import CON_DELAYED, CriticalRequest, Waiters
 
 log = logging.getLogger(__name__)
 
-CON_FAILED = b"con_failed"
-PATIENCE = 1.0  # seconds that another writer of the FIFO may hold up this loop
+PATIENCE = 0.25  # seconds that another writer of the FIFO may hold up this loop at a time
+LOCKED_PAUSE = 0.05  # seconds until the next try to record what another writer kept out
+LOCKED_PATIENCE = 10.0  # seconds until that is given up
 RETRY_MARKS = 1.0  # seconds between tries to record outcomes while the disk refuses them
 POSTPONE = 30.0  # seconds before a message is sent again that the other side could not take for the moment
 NOT_NOW = (b"error: 5 ", b"error: 11 ", b"error: 28 ")  # its disk, its locks; all else that is refused is final
@@ -55,6 +56,8 @@ class Delivery:
         self._outcomes: list[tuple[Row, bytes]] = []
         self._unmarked: list[Outcome] = []  # outcomes that the disk refused; tried again
         self._mark_again_at = 0.0
+        self._locked_since: float | None = None
+        self._locked_until = 0.0
         self.waiters = Waiters(host, config, perm_log)
         self._outbox = Outbox(config.window_bytes)
         self._in_flight: deque[Row] = deque()
@@ -102,23 +105,28 @@ class Delivery:
 
     def record(self) -> None:
         """Record what the turn brought, and answer; to be called at the end of every turn, before :meth:`send`."""
-        if self._arrived or self._outcomes or (self._unmarked and self._link.loop.clock() >= self._mark_again_at):
+        now = self._link.loop.clock()
+        news = self._arrived or self._outcomes or (self._unmarked and now >= self._mark_again_at)
+        if news and now >= self._locked_until:
             self._commit()
         if self._outbox.behind and self.lease.held and self._link.up and not self._postponed:
             self._load()
 
     def _commit(self) -> None:
-        arrived, self._arrived = self._arrived, []
+        arrived, self._arrived = [request for request in self._arrived if request.reply is None], []
         outcomes, self._outcomes = self._outcomes, []
         marks = self._unmarked + [Outcome(row.seq, self._state_for(row, reply), reply) for row, reply in outcomes]
         begun = self._link.loop.clock()
         try:
             rows = self._require().commit([Message(request.id, request.command) for request in arrived], marks)
-            self._unmarked, self._trouble = [], ""
+            self._unmarked, self._trouble, self._locked_since = [], "", None
         except SpoolError as error:
-            self._complain(error)
             self._unmarked, rows = marks, []
             self._mark_again_at = self._link.loop.clock() + RETRY_MARKS
+            if is_locked(error) and self._waits_for_lock():
+                self._arrived, arrived = arrived, []
+            else:
+                self._complain(error)
         self._tally.observe("commit_seconds", self._link.loop.clock() - begun)
         self._tell_callers(outcomes)  # what the other side answered is true, whether it could be recorded or not
         if rows:
@@ -126,14 +134,25 @@ class Delivery:
         else:
             self._refuse(arrived)
 
+    def _waits_for_lock(self) -> bool:
+        """Whether to try again soon, because another writer keeps the FIFO to itself."""
+        loop = self._link.loop
+        now = loop.clock()
+        if self._locked_since is None:
+            self._locked_since = now
+        if not self._link.up or now - self._locked_since >= LOCKED_PATIENCE:
+            return False
+        self._locked_until = now + LOCKED_PAUSE
+        loop.call_later(LOCKED_PAUSE, lambda: None)  # a turn, in which it is tried
+        return True
+
     def _state_for(self, row: Row, reply: bytes) -> str:
         # Refused, a message that nobody hears of is kept.
         return FAILED if reply.startswith(REFUSALS) and not self.waiters.will_hear(row.id) else DONE
 
     def _refuse(self, arrived: list[CriticalRequest]) -> None:
         for request in arrived:
-            self._perm_log.write(Event.FAILED, self._host, request.command)
-            request.answered(CON_FAILED)
+            request.failed()
 
     def _complain(self, error: SpoolError) -> None:
         self.damaged = self.damaged or is_damaged(error)
@@ -167,6 +186,7 @@ class Delivery:
             self._outbox.behind = True
 
     def _attach(self, request: CriticalRequest, row: Row) -> None:
+        request.recorded = True
         if row.state == WAITING and self._postponed:
             request.failed()
         elif row.state == WAITING:

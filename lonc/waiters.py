@@ -4,7 +4,7 @@ Beyond lonWindow of them, or lonWindowBytes of what they brought, they are *full
 read any further. A caller waits until it is answered, until its time is over (the message stays in the FIFO, it hears
 ``con_delayed``), or until it is gone.
 
-Logs: messages whose callers are told that they are delayed, to the perm log.
+Logs: messages whose callers are told that they are delayed or could not be stored, to the perm log.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from common.config import Config
 from common.permlog import Event, PermLog
 from lonc.callers import Caller, CallerRequest
 
-CON_DELAYED = b"con_delayed"
+CON_DELAYED, CON_FAILED = b"con_delayed", b"con_failed"
 
 
 class CriticalRequest(CallerRequest):
     """A critical message that a caller of this child brought."""
 
-    __slots__ = ("_waiters", "counted", "id")
+    __slots__ = ("_waiters", "counted", "id", "recorded")
 
     def __init__(self, caller: Caller, waiters: Waiters, id: str, command: bytes, deadline: float) -> None:
         super().__init__(caller, command, False, deadline)
         self.id = id
-        self.counted = False
+        self.counted = self.recorded = False
         self._waiters = waiters
 
     def answered(self, reply: bytes) -> None:
@@ -35,10 +35,10 @@ class CriticalRequest(CallerRequest):
             super().answered(reply)
 
     def failed(self) -> None:
-        """No reply in time, or the link is lost: the message stays in the FIFO."""
+        """No reply in time, or the link is lost: the message stays in the FIFO, if it is there."""
         if self.reply is None:
-            self._waiters.log_delayed(self)
-            self.answered(CON_DELAYED)
+            self._waiters.log_failed(self)
+            self.answered(CON_DELAYED if self.recorded else CON_FAILED)
 
 
 class Waiters:
@@ -99,9 +99,9 @@ class Waiters:
             request.answered(reply)
         return heard
 
-    def log_delayed(self, request: CriticalRequest) -> None:
-        """A caller is told that its message is delayed."""
-        self._perm_log.write(Event.DELAYED, self._host, request.command)
+    def log_failed(self, request: CriticalRequest) -> None:
+        """A caller is told that its message is delayed, or nowhere."""
+        self._perm_log.write(Event.DELAYED if request.recorded else Event.FAILED, self._host, request.command)
 
 
 def _hears(request: CriticalRequest) -> bool:

@@ -39,7 +39,8 @@ from lonstatus.text import duration
 STATES = (*KEPT, DONE)
 CLASSES = (5, 10, 20, 40, 80, 160, 320, 640, 1280)  # minutes, as Postfix's qshape has them
 COLUMNS = ("HOST", "SEQ", "ID", "STATE", "AGE", "ATTEMPTS", "COMMAND", "ERROR")
-PAGE = 1000  # messages in memory and in one transaction
+PAGE = 1000  # messages read at a time
+PART, PAUSE = 250, 0.1  # messages in one transaction, and seconds until the next: lonc's child must get its turn
 SHOWN = 60  # characters of a command in a list
 EXAMPLES = 5  # messages that a question names
 MIN_ID = 4  # hex digits by which a message may be named
@@ -202,6 +203,9 @@ def _backlog(control: Control, host: str) -> Iterator[Backlog]:
         backlog.close()
 
 
+Change = Callable[[Backlog, Sequence[str]], list[Row]]
+
+
 def _named(backlog: Backlog, ids: Iterable[str]) -> list[Row]:
     found = []
     for id in ids:
@@ -222,7 +226,7 @@ def _change(
     done: str,
     state: str,
     applies: Callable[[Row], bool],
-    change: Callable[[Backlog, Sequence[str]], list[Row]],
+    change: Change,
 ) -> int:
     """Apply a change to the messages that are named, or to all in `state`, as far as it `applies`."""
     host: str = options.host
@@ -241,9 +245,19 @@ def _change(
             return OK
         if "yes" in options and not confirmed("Go on?", options.yes):
             return complain(f"nothing was {done}: a person at a terminal must say yes, or --yes", USAGE)
-        changed = sum(len(change(backlog, chosen[at : at + PAGE])) for at in range(0, len(chosen), PAGE))
+        changed = _in_parts(backlog, change, chosen)
     say(f"{changed} of {host}'s messages {done}{_on_the_link(control, host, done)}")
     return OK if changed else complain("they had changed meanwhile; look again")
+
+
+def _in_parts(backlog: Backlog, change: Change, ids: list[str]) -> int:
+    """How many messages were changed; between two transactions others get their turn."""
+    changed = 0
+    for at in range(0, len(ids), PART):
+        if at:
+            time.sleep(PAUSE)
+        changed += len(change(backlog, ids[at : at + PART]))
+    return changed
 
 
 def _say_what(host: str, will_be: str, done: str, chosen: list[str], backlog: Backlog) -> None:

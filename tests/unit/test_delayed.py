@@ -260,7 +260,8 @@ def test_attempts_are_counted_until_the_message_is_held(fifo: Fifo) -> None:
 def test_only_waiting_messages_are_attempted(fifo: Fifo, state: str) -> None:
     fifo.append(messages(1))
     fifo.commit((), [Outcome(1, state, b"x")])
-    row = fifo.record_attempt(1, "error", 1)
+    assert fifo.record_attempt(1, "error", 1) is None
+    row = fifo.find(messages(1)[0].id)
     assert row is not None and (row.attempts, row.state, row.last_error) == (0, state, "")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from common.config import Config
 from common.delayed import DONE, WAITING, Fifo, Message
 from common.errors import SpoolError
 from common.permlog import PermLog
-from lonc.delivery import CON_FAILED, Delivery
-from lonc.waiters import CON_DELAYED, CriticalRequest
+from lonc.delivery import LOCKED_PATIENCE, LOCKED_PAUSE, Delivery
+from lonc.waiters import CON_DELAYED, CON_FAILED, CriticalRequest
 
 
 class Caller:
@@ -40,6 +40,9 @@ class Link:
 
     def clock(self) -> float:
         return self.now
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> None:
+        pass
 
     def submit(self, request: object) -> None:
         self.sent.append(request.command)  # type: ignore[attr-defined]
@@ -409,6 +412,7 @@ def test_callers_of_too_much_are_to_wait_until_their_messages_are_answered(world
     world.turn()
     few = [world.bring(b"m") for _ in range(world.config.window)]
     assert world.delivery.waiters.full
+    world.turn()
     few[0].failed()  # its time is over: the message stays, the caller is free
     assert (few[0].reply, world.delivery.waiters.full) == (CON_DELAYED, False)
 
@@ -438,3 +442,68 @@ def test_however_large_the_messages_are_few_are_in_memory(world: World) -> None:
         world.turn()
     assert [command[:2] for command in world.link.sent] == [b"%02d" % number for number in range(20)]
     assert world.delivery.caught_up
+
+
+@contextmanager
+def locked(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Another process writes to the FIFO, and goes on and on."""
+    monkeypatch.setattr("lonc.delivery.PATIENCE", 0.0)
+    world.delivery.close()
+    world.delivery = world.make()
+    opened(world)
+    with closing(Fifo(world.config.delayed_dir, "msul1")) as other:
+        other._db.execute("BEGIN IMMEDIATE")
+        yield
+        other._db.execute("ROLLBACK")
+
+
+def test_what_another_writer_keeps_out_is_recorded_after_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    with locked(world, monkeypatch):
+        first = world.bring(b"m0")
+        world.turn()
+        second = world.bring(b"m1")
+        world.turn()
+        assert (first.reply, second.reply, world.link.sent) == (None, None, [])
+    world.turn()
+    assert world.link.sent == [], "tried again too soon"
+    world.link.now += LOCKED_PAUSE
+    world.turn()
+    assert world.link.sent == [b"m0", b"m1"]
+    world.link.answer(b"ok", b"ok")
+    world.turn()
+    assert (first.reply, second.reply) == (b"ok", b"ok")
+
+
+def test_a_caller_that_could_not_wait_for_another_writer_hears_that_its_message_is_nowhere(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with locked(world, monkeypatch):
+        request = world.bring(b"m0")
+        world.turn()
+        request.failed()  # its time is over
+        assert request.reply == CON_FAILED
+    world.link.now += LOCKED_PAUSE
+    world.turn()
+    assert (b"m0", "waiting") not in world.states()
+    assert ":F:msul1:m0:" in world.perm_log.read_text()
+
+
+def test_a_writer_that_never_ends_makes_messages_fail(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    with locked(world, monkeypatch):
+        request = world.bring(b"m0")
+        world.turn()
+        world.link.now += LOCKED_PATIENCE
+        world.turn()
+        assert request.reply == CON_FAILED
+
+
+def test_the_link_that_ends_is_no_blame_for_what_was_held_by_hand(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.store(b"m0")
+    world.start()
+    with administrator(world) as backlog:
+        (row,) = backlog.rows([WAITING])
+        backlog.hold([row.id], "by ada")
+    world.delivery.on_link_lost("connection reset by peer", True)
+    assert "is held" not in caplog.text
