@@ -25,7 +25,8 @@ def ends_with_its_reader(main: Callable[P, int]) -> Callable[P, int]:
             try:
                 return main(*args, **kwargs)
             finally:  # argparse leaves by an exception when it has shown its help
-                sys.stdout.flush()
+                if sys.stdout is not None:  # closed from the beginning
+                    sys.stdout.flush()
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still in the buffer goes nowhere, silently
             return EXIT_CLOSED

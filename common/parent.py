@@ -128,6 +128,10 @@ class Parent(abc.ABC):
         """Close, in a child, what belongs to the parent alone."""
         self._pid_file.release()
 
+    def release_to_loader(self) -> None:  # noqa: B027 - lonc has nothing of the kind
+        """Close, in the child that reads the configuration, what only serving children need: it may wait for DNS for
+        longer than the parent lives."""
+
     def _end_of_turn(self) -> None:
         if not self.stopping:
             self.balance()
@@ -183,6 +187,7 @@ class Parent(abc.ABC):
             self.population.stop(loader)
 
     def _load(self, birth: Birth) -> int:
+        self.release_to_loader()
         set_title(f"{self.name}: reading the configuration")
         for number in OUR_SIGNALS - {signal.SIGTERM}:
             signal.signal(number, signal.SIG_IGN)

@@ -206,6 +206,12 @@ class LondParent(Parent):
         for channel, _ in self._homeless:
             channel.close()
 
+    def release_to_loader(self) -> None:
+        """Close what links come in by, so that a next lond can bind it."""
+        self._listener.close()
+        self._hashers.close_listeners()
+        self._updaters.close_listeners()
+
     def _on_refused(self, text: str) -> None:
         number, address, reason = text.split(" ", 2)
         self.tally.add("connections_rejected", kind_of(reason), int(number))

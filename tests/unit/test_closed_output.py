@@ -51,3 +51,9 @@ def test_the_commands_end_quietly(command: list[str]) -> None:
     finally:
         os.close(write_end)
     assert done.stderr == b""
+
+
+def test_a_command_without_a_standard_output_does_its_work() -> None:
+    line = f"{sys.executable} scripts/loncontrol --help >&-"
+    done = subprocess.run(["/bin/sh", "-c", line], stderr=subprocess.PIPE, cwd=ROOT, timeout=60, check=False)
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False)

@@ -119,3 +119,16 @@ def test_a_manager_that_does_not_read_is_no_reason_to_wait(manager: tuple[socket
     for number in range(5000):
         notifier.status(f"{number} {'x' * 1000}")
     assert 0 < len(said(channel)) < 5000
+
+
+def test_what_the_manager_could_not_take_is_said_again(manager: tuple[socket.socket, dict[str, str]]) -> None:
+    channel, environ = manager
+    notifier = Notifier(environ)
+    for _ in range(100_000):
+        if not notifier._send("WATCHDOG=1"):
+            break
+    notifier.ready("3 links up")
+    assert "READY=1\nSTATUS=3 links up" not in said(channel)
+    notifier.status("3 links up")
+    notifier.status("3 links up")
+    assert said(channel) == ["READY=1\nSTATUS=3 links up"]
