@@ -55,6 +55,7 @@ class Orders:
     :param failures: how many there were in a row.
     :param takes_over: an older child of this host still serves; its callers move to us as soon as our link is up.
     :param pause: an administrator wants no link; the child only shows that, and what waits.
+    :param down_since: when the link was lost, or first wanted, UNIX time; 0: it stands, or nobody knows.
     """
 
     delay: float = 0.0
@@ -62,6 +63,7 @@ class Orders:
     failures: int = 0
     takes_over: bool = False
     pause: Pause | None = None
+    down_since: float = 0.0
 
 
 class Child:
@@ -112,13 +114,13 @@ class Child:
 
     def _wait(self) -> None:
         self._slot.next_try = time.time() + self._orders.delay
-        self._set_state("waiting")
+        self._set_state("waiting", self._orders.down_since)
         self._wait_timer = self.loop.call_later(self._orders.delay, self._connect)
 
     def _connect(self) -> None:
         self._wait_timer.cancel()
         self._slot.next_try = 0.0
-        self._set_state("connecting")
+        self._set_state("connecting", self._orders.down_since)
         self.link.connect()
 
     def _on_up(self) -> None:

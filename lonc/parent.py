@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import logging
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,11 +49,17 @@ class Peer:
     why: str = ""
     not_before: float = 0.0
     outdated: set[int] = field(default_factory=set)  # generations to be replaced since a reload or a pause
+    down_since: float = field(default_factory=time.time)  # UNIX time; 0: it is not down
 
     def wake(self) -> None:
         """The next child tries at once."""
         self.retry.wake()
         self.delay = self.not_before = 0.0
+
+    def failed(self, stood: float, why: str) -> None:
+        """A try failed, or a link that stood for `stood` seconds is lost."""
+        self.delay, self.why = self.retry.failed(stood), why
+        self.down_since = self.down_since or time.time()
 
 
 class LoncParent(Parent):
@@ -101,7 +108,8 @@ class LoncParent(Parent):
 
     def _start(self, host: str, peer: Peer, takes_over: bool) -> None:
         site, counters, pause = self.site, self.counters, self._pauses.get(host)
-        orders = child.Orders(peer.delay, peer.why, peer.retry.failures, takes_over and not pause, pause)
+        takes_over = takes_over and not pause
+        orders = child.Orders(peer.delay, peer.why, peer.retry.failures, takes_over, pause, peer.down_since)
 
         def live(birth: Birth) -> int:
             return child.live(site, host, birth, orders, counters.claim(birth.slot, host))
@@ -120,6 +128,8 @@ class LoncParent(Parent):
         word, _, rest = message.decode("utf-8", "replace").partition(" ")
         if word == "serving":
             member.note = SERVING
+            if peer := self.peers.get(member.key):
+                peer.down_since = 0.0
             log.info("link to %s is up", member.key)
         elif word == "lost" and (peer := self.peers.get(member.key)):
             stood, _, reason = rest.partition(" ")
@@ -129,7 +139,7 @@ class LoncParent(Parent):
     def _on_lost(self, member: Member, peer: Peer, stood: float, reason: str) -> None:
         member.note = "lost"
         was_given_up = peer.retry.given_up
-        peer.delay, peer.why = peer.retry.failed(stood), reason
+        peer.failed(stood, reason)
         if peer.retry.given_up and not was_given_up:
             log.critical("host %s is given up after %d failures: %s", member.key, peer.retry.failures, reason)
 
@@ -144,7 +154,7 @@ class LoncParent(Parent):
             return
         if member.note != "lost":
             log.error("child %d of %s ended unexpectedly with %d", member.pid, member.key, code)
-            peer.delay, peer.why = peer.retry.failed(self.loop.clock() - member.started), f"its child ended with {code}"
+            peer.failed(self.loop.clock() - member.started, f"its child ended with {code}")
             if peer.retry.failures > 1:
                 self._pause(peer)
 

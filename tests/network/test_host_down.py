@@ -89,3 +89,23 @@ def test_a_message_that_lonnet_stored_beside_a_living_child_is_sent_soon(federat
     assert here.lonnet().critical(message(0, 0), "msul1") == "con_delayed"
     hidden.rename(path)
     eventually(lambda: arrivals(fed.hosts["msul1"]).by_caller == {0: [0]})
+
+
+def test_since_when_a_host_is_down_is_known_over_all_tries(federation: MakeFederation) -> None:
+    fed = federation(["msua1", "msul1"])
+    here, there = fed.hosts["msua1"], fed.hosts["msul1"]
+    up_since = here.lonc.slot("msul1", "up").since
+    there.lond.kill()
+    here.wait_for_no_link("msul1")
+
+    def tried_again(attempts: int) -> float:
+        slot = here.lonc.slot("msul1", "waiting")
+        assert slot.attempts >= attempts
+        return slot.since
+
+    lost = eventually(lambda: tried_again(2))
+    assert up_since < lost <= time.time()
+    assert eventually(lambda: tried_again(4)) == lost
+    there.start_lond()
+    here.wait_for_link("msul1")
+    assert here.lonc.slot("msul1", "up").since > lost
