@@ -1,8 +1,9 @@
 """What every command of loncontrol works on, and how it answers.
 
-A command is a function of (:class:`Control`, its options) that prints what is asked for and returns an exit code of the
-LSB. It is made known by :func:`command`, which also says which arguments it takes. What must work before there is a
-configuration is made known by :func:`command_without_site`, and gets the path of the file instead. A name of two words
+A command is a function of (:class:`Control`, its options) that prints what is asked for and returns an exit code of
+the LSB. It is made known by :func:`command`, which also says which arguments it takes. What must work whatever is
+wrong with the tables is made known by :func:`command_without_tables`, and gets :class:`Daemons`; what must work
+before there is a configuration, by :func:`command_without_site`, and gets the path of the file. A name of two words
 belongs to the group of its first one (:func:`group`).
 """
 
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.config import Config, read_config
 from common.hosts_table import shown
 from common.site import Site, load_site
 from lonstatus.daemons import ORDER, Daemon
@@ -22,15 +24,26 @@ from lonstatus.daemons import ORDER, Daemon
 OK, FAILED, USAGE, NOT_CONFIGURED, NOT_RUNNING = 0, 1, 2, 6, 7
 
 
-class Control:
-    """This host: its configuration and its daemons, in the order of starting.
+class Daemons:
+    """This host's daemons, in the order of starting; loncapa.conf alone tells where they are.
+
+    :param conf: the file that `config` was read from.
+    """
+
+    def __init__(self, config: Config, conf: Path) -> None:
+        self.config, self.conf = config, conf
+        self.lond, self.lonc = self.daemons = [Daemon(name, config, conf) for name in ORDER]
+
+
+class Control(Daemons):
+    """This host: its configuration, its tables, its daemons.
 
     :param conf: the file that `site` was read from.
     """
 
     def __init__(self, site: Site, conf: Path) -> None:
-        self.site, self.conf = site, conf
-        self.lond, self.lonc = self.daemons = [Daemon(name, site, conf) for name in ORDER]
+        super().__init__(site.config, conf)
+        self.site = site
 
     def knows(self, host: str) -> bool:
         """Whether `host` is in hosts.tab; if not, that is said."""
@@ -40,6 +53,7 @@ class Control:
 
 
 Run = Callable[[Control, argparse.Namespace], int]
+RunWithoutTables = Callable[[Daemons, argparse.Namespace], int]
 RunWithoutSite = Callable[[Path, argparse.Namespace], int]
 
 
@@ -87,6 +101,19 @@ def command(name: str, help: str, *arguments: Argument, description: str = "") -
         command_without_site(name, help, *arguments, description=description)(
             lambda conf, options: run(Control(load_site(conf), conf), options),
         )
+        return run
+
+    return known
+
+
+def command_without_tables(name: str, help: str) -> Callable[[RunWithoutTables], RunWithoutTables]:
+    """Make a function known as the command `name` that works whatever is wrong with a table, or with DNS.
+
+    What runs goes on with the tables that it has read, and must be shown and stopped all the same.
+    """
+
+    def known(run: RunWithoutTables) -> RunWithoutTables:
+        command_without_site(name, help)(lambda conf, options: run(Daemons(read_config(conf)[0], conf), options))
         return run
 
     return known

@@ -9,17 +9,36 @@ import argparse
 import signal
 import time
 
-from common.pauses import pauses
-from loncontrol.control import NOT_CONFIGURED, NOT_RUNNING, OK, Control, command, complain, say
+from common.config import read_text
+from common.errors import ConfigError
+from common.hosts_table import parse_hosts
+from common.pauses import Pause, pauses
+from common.site import load_site
+from loncontrol.control import (
+    NOT_CONFIGURED,
+    NOT_RUNNING,
+    OK,
+    Control,
+    Daemons,
+    command,
+    command_without_tables,
+    complain,
+    say,
+)
 from lonstatus.daemons import State
 
 STATUS_DEAD, STATUS_STOPPED = 1, 3
 _Options = argparse.Namespace
 
 
-@command("start", "start what does not run; have a running lonc try its lost links again")
-def start(control: Control, _options: _Options) -> int:
-    """Start lond, then lonc."""
+@command_without_tables("start", "start what does not run; have a running lonc try its lost links again")
+def start(control: Daemons, _options: _Options) -> int:
+    """Start lond, then lonc.
+
+    :raises ConfigError: what does not run could not be started: nothing was begun.
+    """
+    if any(daemon.state is not State.RUNNING for daemon in control.daemons):
+        load_site(control.conf)
     for daemon in control.daemons:
         if daemon.state is State.RUNNING:
             say(f"{daemon.name} runs already, pid {daemon.pid}")
@@ -33,8 +52,8 @@ def start(control: Control, _options: _Options) -> int:
     return OK
 
 
-@command("stop", "end what runs, lonc first")
-def stop(control: Control, _options: _Options) -> int:
+@command_without_tables("stop", "end what runs, lonc first")
+def stop(control: Daemons, _options: _Options) -> int:
     """End lonc, then lond."""
     for daemon in reversed(control.daemons):
         if daemon.state is not State.RUNNING:
@@ -46,14 +65,18 @@ def stop(control: Control, _options: _Options) -> int:
     return OK
 
 
-@command("restart", "stop, then start")
-def restart(control: Control, options: _Options) -> int:
-    """Stop, then start."""
+@command_without_tables("restart", "stop, then start")
+def restart(control: Daemons, options: _Options) -> int:
+    """Stop, then start.
+
+    :raises ConfigError: what would be stopped could not be started again: nothing was begun.
+    """
+    load_site(control.conf)
     return stop(control, options) or start(control, options)
 
 
-@command("try-restart", "restart if anything runs")
-def try_restart(control: Control, options: _Options) -> int:
+@command_without_tables("try-restart", "restart if anything runs")
+def try_restart(control: Daemons, options: _Options) -> int:
     """Restart if anything runs."""
     running = any(daemon.state is State.RUNNING for daemon in control.daemons)
     return restart(control, options) if running else OK
@@ -82,15 +105,26 @@ def configtest(control: Control, _options: _Options) -> int:
     return OK
 
 
-@command("status", "say which daemons run")
-def status(control: Control, _options: _Options) -> int:
+@command_without_tables("status", "say which daemons run")
+def status(control: Daemons, _options: _Options) -> int:
     """One line per daemon; the exit code is the answer."""
     states = [daemon.state for daemon in control.daemons]
     for daemon, state in zip(control.daemons, states, strict=True):
         say(f"{daemon.name}: {state.value}" + (f", pid {daemon.pid}" if state is State.RUNNING else ""))
-    for host, pause in pauses(control.site.config.delayed_dir).items():
-        if host in control.site.table:
-            say(f"{host} is paused since {time.ctime(pause.when)} {pause}")
+    for host, pause in _paused(control).items():
+        say(f"{host} is paused since {time.ctime(pause.when)} {pause}")
     if all(state is State.RUNNING for state in states):
         return OK
     return STATUS_DEAD if State.DEAD in states else STATUS_STOPPED
+
+
+def _paused(control: Daemons) -> dict[str, Pause]:
+    """The paused hosts of hosts.tab; if that can't be read, which is said, all that were ever paused."""
+    paused = pauses(control.config.delayed_dir)
+    table = control.config.tab_dir / "hosts.tab"
+    try:
+        known = parse_hosts(read_text(table), str(table))
+    except ConfigError as error:
+        complain(f"{error}; what runs goes on with the tables that it has read")
+        return paused
+    return {host: pause for host, pause in paused.items() if host in known}

@@ -31,7 +31,7 @@ class Visit:
 
     def daemons(self) -> Iterator[Daemon]:
         """Both, in the order of starting."""
-        return (Daemon(name, self.site, self.conf) for name in ORDER)
+        return (Daemon(name, self.site.config, self.conf) for name in ORDER)
 
     def peers(self) -> list[Peer]:
         """As they are now."""

@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+from common.config import Config
 from common.counters import Counters, counters_path
 from common.metrics import STORED
 from common.pidfile import running_pid, signal_daemon
@@ -37,12 +38,13 @@ class Daemon:
     """One daemon of this host.
 
     :param name: ``lonc`` or ``lond``.
+    :param conf: the file that `config` was read from.
     """
 
-    def __init__(self, name: str, site: Site, conf: Path) -> None:
+    def __init__(self, name: str, config: Config, conf: Path) -> None:
         self.name = name
-        self._site, self._conf = site, conf
-        self.pid_file = pid_file(site, name)
+        self._config, self._conf = config, conf
+        self.pid_file = pid_file(config, name)
 
     @property
     def pid(self) -> int | None:
@@ -71,7 +73,7 @@ class Daemon:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=self._site.config.start_timeout + START_ALLOWANCE,
+            timeout=self._config.start_timeout + START_ALLOWANCE,
             check=False,
         )
         return result.returncode, (result.stderr or result.stdout).strip()
@@ -84,7 +86,7 @@ class Daemon:
         """Ask it to end and wait until it has; False if it is still there when the time is over."""
         if not self.signal(signal.SIGTERM):
             return self.pid is None
-        end = time.monotonic() + self._site.config.grace + STOP_ALLOWANCE
+        end = time.monotonic() + self._config.grace + STOP_ALLOWANCE
         while self.pid is not None:
             if time.monotonic() >= end:
                 return False
@@ -104,9 +106,9 @@ def silence(site: Site, name: str) -> float:
 
 def is_running(site: Site, name: str) -> bool:
     """Whether a daemon of this host runs."""
-    return running_pid(pid_file(site, name)) is not None
+    return running_pid(pid_file(site.config, name)) is not None
 
 
-def pid_file(site: Site, name: str) -> Path:
+def pid_file(config: Config, name: str) -> Path:
     """Where a daemon's pid file lies."""
-    return site.config.daemons_dir / "logs" / f"{name}.pid"
+    return config.daemons_dir / "logs" / f"{name}.pid"

@@ -130,7 +130,7 @@ def collect(site: Site, findings: Sequence[Finding] | None = None) -> Report:
     checked: float | None = now
     if findings is None:
         findings, checked = last_findings(site.config)
-    daemons = [Daemon(name, site, Path(site.file)) for name in ORDER]
+    daemons = [Daemon(name, site.config, Path(site.file)) for name in ORDER]
     reports = [_daemon(site, daemon) for daemon in daemons]
     running = {report.name: report.pid is not None for report in reports}
     return Report(

@@ -72,12 +72,30 @@ def test_a_broken_table_is_found_before_anything_is_reloaded(host: Host) -> None
     table: Path = host.federation.directory / "tables" / "hosts.tab"
     good = table.read_text()
     table.write_text(good + "broken\n")
-    for action in ("reload", "configtest", "start"):
+    for action in ("reload", "configtest", "restart", "try-restart"):
         result = control(host, action)
         assert result.returncode == 6 and result.stderr.startswith(f"loncontrol: {table}:2: ")
     table.write_text(good)
     assert control(host, "reload").returncode == 0
     eventually(lambda: "configuration taken over" in host.lonc.log and "configuration taken over" in host.lond.log)
+
+
+def test_a_broken_table_hides_and_protects_nothing_that_runs(host: Host) -> None:
+    assert control(host, "start").returncode == 0
+    pids = [pid(host, name) for name in ("lond", "lonc")]
+    table: Path = host.federation.directory / "tables" / "hosts.tab"
+    good = table.read_text()
+    table.write_text(good + "broken\n")
+    status = control(host, "status")
+    assert status.returncode == 0 and status.stderr.startswith(f"loncontrol: {table}:2: ")
+    assert control(host, "start").returncode == 0, "both run"
+    assert [pid(host, name) for name in ("lond", "lonc")] == pids
+    assert control(host, "stop").returncode == 0
+    assert control(host, "status").returncode == 3
+    assert control(host, "try-restart").returncode == 0
+    refused = control(host, "start")
+    assert refused.returncode == 6 and refused.stderr.startswith(f"loncontrol: {table}:2: ")
+    table.write_text(good)
 
 
 def test_peers_tell_why_since_when_and_by_how_much(federation: FederationFactory) -> None:
