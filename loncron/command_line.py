@@ -7,11 +7,13 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
-from common.config import config_path
+from common.config import config_path, read_config
 from common.daemon import open_log
 from common.errors import ConfigError
-from common.site import load_site
+from common.hosts_table import HostsTable
+from common.site import Site, load_site
 from common.usage import ENVIRONMENT, FILES, Formatter, epilog, wrapped
 from loncron.memory import AnotherRuns
 from loncron.run import FAILED, NOT_CONFIGURED, dry_run, full_run, just_connections, just_daemons, just_reload
@@ -31,7 +33,7 @@ _EPILOG = epilog(
         ("0", "done"),
         ("1", "something could not be done, and standard error says what; a host could not be reached"),
         ("2", "wrong use"),
-        ("6", "configuration"),
+        ("6", "the configuration or a table is wrong"),
         ("75", "another loncron is at work"),
     ),
     environment=ENVIRONMENT,
@@ -50,15 +52,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     conf = config_path(options.conf, os.environ)
     try:
-        site = load_site(conf)
+        site, fault = _site(conf)
         open_log(site, "loncron", echo=False)
-        return _run(options, Visit(site, conf, time.time(), dry=options.dry_run))
+        return _run(options, Visit(site, conf, time.time(), dry=options.dry_run, fault=fault))
     except ConfigError as error:
         return _complain(str(error), NOT_CONFIGURED)
     except AnotherRuns as error:
         return _complain(str(error), TRY_LATER)
     except OSError as error:
         return _complain(str(error), FAILED)
+
+
+def _site(conf: Path) -> tuple[Site, str]:
+    """This host, and what is wrong with its tables: without them nothing is known of the others.
+
+    :raises ConfigError: the configuration itself is wrong.
+    """
+    config, warnings = read_config(conf)
+    try:
+        return load_site(conf), ""
+    except ConfigError as error:
+        return Site(config, HostsTable({}), warnings, str(conf)), str(error)
 
 
 def parser() -> argparse.ArgumentParser:

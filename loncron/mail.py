@@ -9,6 +9,7 @@ Raises OSError (smtplib's errors are) when the mail server does not take the mai
 from __future__ import annotations
 
 import smtplib
+import socket
 from collections import Counter
 from collections.abc import Sequence
 from email.message import EmailMessage
@@ -39,16 +40,16 @@ def keys(findings: Sequence[Finding]) -> list[str]:
 def message(site: Site, findings: Sequence[Finding]) -> EmailMessage:
     """The mail."""
     worst_first = sorted(findings, key=lambda finding: -finding.level)
-    own = site.own
+    own, hostname = site.config.host_id, _hostname(site)
     mail = EmailMessage()
-    mail["From"] = site.config.mail_from or f"loncron@{own.hostname}"
+    mail["From"] = site.config.mail_from or f"loncron@{hostname}"
     mail["To"] = site.config.adm_email
-    mail["Subject"] = f"[{own.id}] {_summary(findings)}: {_one_line(worst_first[0].text)}"[:SUBJECT_CHARACTERS]
+    mail["Subject"] = f"[{own}] {_summary(findings)}: {_one_line(worst_first[0].text)}"[:SUBJECT_CHARACTERS]
     mail["Date"] = formatdate()
-    mail["Message-ID"] = make_msgid(domain=own.hostname)
+    mail["Message-ID"] = make_msgid(domain=hostname)
     mail["Auto-Submitted"] = "auto-generated"
     lines = [
-        f"loncron of {own.id} ({own.hostname}) found {_summary(findings)}.",
+        f"loncron of {own} ({hostname}) found {_summary(findings)}.",
         "",
         *(f"{finding.level.word.upper():<8} {finding.check}: {_one_line(finding.text)}" for finding in worst_first),
         "",
@@ -59,6 +60,11 @@ def message(site: Site, findings: Sequence[Finding]) -> EmailMessage:
     ]
     mail.set_content("\n".join(lines) + "\n")
     return mail
+
+
+def _hostname(site: Site) -> str:
+    """This host's name; while the tables are wrong, the machine's."""
+    return site.own.hostname if site.config.host_id in site.table else socket.gethostname()
 
 
 def _one_line(text: str) -> str:

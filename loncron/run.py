@@ -2,7 +2,8 @@
 
 The order matters: first what is missing is started, then everything is looked at, then it is told (page, metrics,
 mail), and last comes the work that may take long and is urgent to nobody. A check that fails as none should is a
-finding itself: the others, and the mail, are not to be missed because of it.
+finding itself: the others, and the mail, are not to be missed because of it. A fault in the tables is one, too: what
+needs no table is still done.
 
 Logs to lonDaemons/logs/loncron.log what it has done and how long it took.
 """
@@ -17,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
+from common.site import Site
 from loncron import mail, output
 from loncron.checks import connections, copies, daemons, leftovers, logs, machine, modes, queue
 from loncron.memory import Memory, alone
@@ -42,6 +44,8 @@ CHECKS: tuple[Check, ...] = (
     copies.check,
 )
 
+OF_OTHER_HOSTS = (connections.check, queue.check, leftovers.sockets, copies.check)  # they need the tables
+
 OK, FAILED, NOT_CONFIGURED = 0, 1, 6
 
 
@@ -60,8 +64,9 @@ def full_run(visit: Visit, with_mail: bool) -> int:
         numbers = Counter(finding.level.word for finding in findings)
         shown = ", ".join(f"{number} x {word}" for word, number in sorted(numbers.items())) or "nothing"
         log.info("found %s in %.1f s", shown, time.monotonic() - begun)
-        copies.sweep(visit)
-        visit.memory.write(visit.site.config)
+        if not visit.fault:
+            copies.sweep(visit)
+            visit.memory.write(visit.site.config)
     return code
 
 
@@ -78,8 +83,10 @@ def dry_run(visit: Visit) -> int:
 
 
 def look(visit: Visit) -> list[Finding]:
-    """All checks, one after the other."""
-    return [finding for check in CHECKS for finding in _guarded(check, visit)]
+    """All checks, one after the other; of those that need the tables none if these are wrong."""
+    found = [Finding(Level.ERROR, "tables", visit.fault, visit.fault)] if visit.fault else []
+    checks = [check for check in CHECKS if not (visit.fault and check in OF_OTHER_HOSTS)]
+    return [*found, *(finding for check in checks for finding in _guarded(check, visit))]
 
 
 def _guarded(check: Check, visit: Visit) -> list[Finding]:
@@ -93,15 +100,7 @@ def _guarded(check: Check, visit: Visit) -> list[Finding]:
 
 
 def _tell(visit: Visit, findings: Sequence[Finding], with_mail: bool) -> int:
-    code = OK
-    for what, write in (
-        ("status page", partial(output.write_page, findings=findings)),
-        ("metrics", output.write_metrics),
-    ):
-        try:
-            write(visit.site)
-        except OSError as error:
-            code = _complain(f"the {what} can't be written: {error}")
+    code = _complain(visit.fault, NOT_CONFIGURED) if visit.fault else _publish(visit.site, findings)
     if not mail.is_enough(visit.site, findings):
         visit.memory.mailed = None  # what comes after this is news
     elif with_mail and visit.site.config.adm_email and mail.is_due(visit.site, findings, visit.memory):
@@ -111,6 +110,19 @@ def _tell(visit: Visit, findings: Sequence[Finding], with_mail: bool) -> int:
             return _complain(f"{visit.site.config.smtp_server} does not take the mail: {error}")
         visit.memory.mailed = mail.keys(findings)
         log.info("mail sent to %s", visit.site.config.adm_email)
+    return code
+
+
+def _publish(site: Site, findings: Sequence[Finding]) -> int:
+    code = OK
+    for what, write in (
+        ("status page", partial(output.write_page, findings=findings)),
+        ("metrics", output.write_metrics),
+    ):
+        try:
+            write(site)
+        except OSError as error:
+            code = _complain(f"the {what} can't be written: {error}")
     return code
 
 
@@ -124,6 +136,8 @@ def just_daemons(visit: Visit) -> int:
 
 def just_connections(visit: Visit) -> int:
     """Try to reach every host, whatever its link says; one line for each."""
+    if visit.fault:
+        return _complain(visit.fault, NOT_CONFIGURED)
     answers = reach(visit.site, visit.site.table.hosts)
     table = visit.site.table
     rows = [("HOST", "ADDRESS", "SECONDS", "ANSWER")]

@@ -21,6 +21,7 @@ class Visit:
     :param now: UNIX time at which it began.
     :param dry: look, but change nothing.
     :param memory: what the last run left, and what this one leaves to the next.
+    :param fault: what is wrong with the tables; the site has no hosts then, and this host is not known by them.
     """
 
     site: Site
@@ -28,6 +29,7 @@ class Visit:
     now: float
     dry: bool = False
     memory: Memory = field(default_factory=Memory)
+    fault: str = ""
 
     def daemons(self) -> Iterator[Daemon]:
         """Both, in the order of starting."""

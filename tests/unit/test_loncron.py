@@ -16,7 +16,7 @@ import pytest
 
 from common.delayed import FAILED, Fifo, Message, Outcome
 from common.site import Site, load_site
-from loncron import mail, run
+from loncron import command_line, mail, run
 from loncron.checks import connections, copies, leftovers, logs, machine, modes, queue
 from loncron.command_line import main
 from loncron.memory import AnotherRuns, Mark, Memory, alone
@@ -335,6 +335,28 @@ def test_the_service_manager_is_known_by_the_pid_that_it_started(monkeypatch: py
 def test_a_broken_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--conf", str(tmp_path / "none")]) == 6
     assert "none: cannot be read" in capsys.readouterr().err
+
+
+def test_a_broken_table_is_told_and_the_daemons_are_looked_after_all_the_same(
+    conf: Path, site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = site.config.tab_dir / "hosts.tab"
+    table.write_text("broken\n")
+    sent: list[str] = []
+    monkeypatch.setattr(mail, "send", lambda _site, message: sent.append(message.get_content()))
+    monkeypatch.setattr(command_line, "open_log", lambda *_arguments, **_options: None)
+    for number in (1, 1):
+        assert main(["--conf", str(conf)]) == 6
+        assert capsys.readouterr().err.startswith(f"loncron: {table}:1: ")
+        assert len(sent) == number
+    assert f"ERROR    tables: {table}:1: " in sent[0]
+    for name in ("lonc", "lond"):
+        assert f"ERROR    daemons: {name} is not running; it could not be started: " in sent[0]
+    assert main(["--conf", str(conf), "--justcheckdaemons"]) == 1
+    assert "lonc is not running" in capsys.readouterr().out
+    assert main(["--conf", str(conf), "--justcheckconnections"]) == 6
+    assert main(["--conf", str(conf), "--dry-run"]) == 0
+    assert f"error    tables: {table}:1: " in capsys.readouterr().out
 
 
 # --- connections ------------------------------------------------------------------------------------------
