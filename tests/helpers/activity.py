@@ -6,6 +6,7 @@ import sqlite3
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from common.delayed import Fifo
 from tests.helpers.federation import Host
 
 DOMAIN, USER = "msu", "smith"
@@ -63,3 +64,12 @@ def arrivals(host: Host) -> Arrivals:
     finally:
         db.close()
     return found
+
+
+def nothing_waits(host: Host, peer: str) -> None:
+    """All messages that the host accepted for the peer have been answered by it."""
+    fifo = Fifo(host.directory / "delayed", peer)
+    try:
+        assert fifo.count() == {}
+    finally:
+        fifo.close()

@@ -13,9 +13,8 @@ from collections.abc import Callable
 
 import pytest
 
-from common.delayed import Fifo
 from lonnet import Lonnet
-from tests.helpers.activity import arrivals, make_user, message
+from tests.helpers.activity import arrivals, make_user, message, nothing_waits
 from tests.helpers.callers import start_caller
 from tests.helpers.federation import Daemon, Federation
 from tests.helpers.waiting import eventually
@@ -78,7 +77,7 @@ def test_no_critical_message_is_lost_or_overtaken(
     answers = [[line.split(" ") for line in caller.join()] for caller in callers]
 
     for peer in PEERS:
-        eventually(lambda peer=peer: nothing_waits(fed, peer), 60)
+        eventually(lambda peer=peer: nothing_waits(fed.hosts["msua1"], peer), 60)
     duplicates = 0
     for peer in PEERS:
         found = arrivals(fed.hosts[peer])
@@ -102,11 +101,3 @@ def some_more(callers: list, before: int) -> int:
     sent = sum(caller.result.stat().st_size for caller in callers if caller.result.exists())
     assert sent > before + 200
     return sent
-
-
-def nothing_waits(fed: Federation, peer: str) -> None:
-    fifo = Fifo(fed.hosts["msua1"].directory / "delayed", peer)
-    try:
-        assert fifo.count() == {}
-    finally:
-        fifo.close()
