@@ -7,6 +7,8 @@ from pathlib import Path
 
 from common.link_states import TABLE, State
 from loncontrol import command_line
+from loncontrol.documents.__main__ import documents
+from loncontrol.documents.messages import unexplained
 
 COMMANDS = set(command_line.COMMANDS)
 
@@ -51,3 +53,13 @@ def test_every_command_that_a_page_names_exists() -> None:
         named = set(re.findall(r"(?m)(?:^    |`)loncontrol ([a-z][a-z-]+(?: [a-z]+)?)", page.read_text()))
         unknown = {words for words in named if words not in COMMANDS and words.split()[0] not in COMMANDS}
         assert not unknown, f"{page.name} names {unknown}"
+
+
+def test_no_document_that_is_made_of_the_sources_is_stale() -> None:
+    stale = [str(path.relative_to(ROOT)) for path, text in documents() if not path.exists() or path.read_text() != text]
+    assert not stale, f"stale: {stale}; write them: python -m loncontrol.documents"
+
+
+def test_every_log_message_is_explained() -> None:
+    keys = unexplained(ROOT)
+    assert not keys, f"to be explained (or no longer logged) in loncontrol/documents/explanations.py: {keys}"
