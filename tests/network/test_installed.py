@@ -127,6 +127,9 @@ def test_root_becomes_the_user_of_the_daemons(machine: Make) -> None:
     wrapper.write_text(wrapper.read_text().replace(bin.rpartition("/")[0], str(commands)))
     settings.write_text(settings.read_text().replace("LONCAPA_USER=root", "LONCAPA_USER=daemon"))
     assert here.good("peers", "-v").splitlines() == ["daemon", f"{here.conf} peers -v"]
+    assert here.good("pause", "msul2", "--why", "setup").splitlines()[0] == "daemon"
+    assert here.good("--conf", "setup", "status").splitlines()[0] == "daemon"
+    assert here.good("--conf", "x", "setup").splitlines()[0] == "root"
     assert here.good("setup").splitlines()[0] == "root"
     settings.write_text(settings.read_text().replace("LONCAPA_USER=daemon", "LONCAPA_USER=no-such-user"))
     missing = here.control("status")
