@@ -1,7 +1,7 @@
 """``loncontrol``: what an init script calls, and what an administrator types first.
 
-Exit codes are those of the LSB for init scripts: 0 good; else 1 failed, 2 usage, 6 not configured, 7 not running.
-`status` has its own (:mod:`loncontrol.service`). The commands are in the modules imported here.
+Exit codes are those of the LSB for init scripts: 0 good; else 1 failed, 2 usage, 4 not as root, 6 not configured, 7 not
+running. `status` has its own (:mod:`loncontrol.service`). The commands are in the modules imported here.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from common.closed_output import ends_with_its_reader
-from common.config import config_path
+from common.config import config_path, read_config
 from common.errors import ConfigError, SpoolError
+from common.owner import why_not_root
 from common.usage import ENVIRONMENT, FILES, Formatter, epilog, wrapped
 from loncontrol import configuration, doctor, install, links, listings, monitoring, queue, service, setup, trace
 from loncontrol.control import COMMANDS, FAILED, GROUPS, NOT_CONFIGURED, NOT_RUNNING, OK, USAGE, complain
@@ -31,6 +33,9 @@ FAMILIES = (
     setup,
 )
 
+NOT_ALLOWED = 4
+OF_ROOT = ("install", "setup", "add-host", "remove-host")  # they write what belongs to root
+
 DESCRIPTION = wrapped(
     "Start, stop and explain lonc and lond, the network layer of a federation of learning servers.",
     "It looks at the daemons from outside, by the scoreboards, logs and FIFOs that they write, so that one that hangs "
@@ -43,6 +48,7 @@ EPILOG = epilog(
         (str(FAILED), "failed; status: a daemon is dead with its pid file left; check: warning"),
         (str(USAGE), "wrong use; check: critical"),
         ("3", "status: stopped; check: nothing is known"),
+        (str(NOT_ALLOWED), "root called it, but the daemons' files belong to another user"),
         (str(NOT_CONFIGURED), "the configuration or a table is wrong"),
         (str(NOT_RUNNING), "the daemons do not run"),
     ),
@@ -61,12 +67,22 @@ EPILOG = epilog(
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; its exit code."""
     options = parser().parse_args(argv)
+    conf = config_path(options.conf, os.environ)
+    if options.command not in OF_ROOT and (reason := _why_not_root(conf)):
+        return complain(reason, NOT_ALLOWED)
     try:
-        return COMMANDS[options.command].run(config_path(options.conf, os.environ), options)
+        return COMMANDS[options.command].run(conf, options)
     except ConfigError as error:
         return complain(str(error), NOT_CONFIGURED)
     except SpoolError as error:
         return complain(str(error))
+
+
+def _why_not_root(conf: Path) -> str:
+    try:
+        return why_not_root(read_config(conf)[0])
+    except ConfigError:
+        return ""  # the command will say it
 
 
 def parser() -> argparse.ArgumentParser:

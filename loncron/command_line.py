@@ -13,13 +13,14 @@ from common.config import config_path, read_config
 from common.daemon import open_log
 from common.errors import ConfigError
 from common.hosts_table import HostsTable
+from common.owner import why_not_root
 from common.site import Site, load_site
 from common.usage import ENVIRONMENT, FILES, Formatter, epilog, wrapped
 from loncron.memory import AnotherRuns
 from loncron.run import FAILED, NOT_CONFIGURED, dry_run, full_run, just_connections, just_daemons, just_reload
 from loncron.visit import Visit
 
-TRY_LATER = 75
+NOT_ALLOWED, TRY_LATER = 4, 75
 
 _DESCRIPTION = wrapped(
     "Looks after this host, from cron or a timer: starts daemons that are missing; checks connections to all hosts, "
@@ -33,6 +34,7 @@ _EPILOG = epilog(
         ("0", "done"),
         ("1", "something could not be done, and standard error says what; a host could not be reached"),
         ("2", "wrong use"),
+        ("4", "root called it, but the daemons' files belong to another user"),
         ("6", "the configuration or a table is wrong"),
         ("75", "another loncron is at work"),
     ),
@@ -53,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     conf = config_path(options.conf, os.environ)
     try:
         site, fault = _site(conf)
+        if reason := why_not_root(site.config):
+            return _complain(reason, NOT_ALLOWED)
         open_log(site, "loncron", echo=False)
         return _run(options, Visit(site, conf, time.time(), dry=options.dry_run, fault=fault))
     except ConfigError as error:
