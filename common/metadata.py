@@ -24,7 +24,7 @@ copyright is private:
 =======================  ==========================================  =================================
 
 Promises: pure; :func:`parse_metadata` of :meth:`Metadata.encode` is the same value; any bytes are metadata or one
-error.
+error. Whatever is metadata fits into its file, also when a publication has filled in version, length and digest.
 
 Raises: MetadataError with file, line and name; ValueError for values that can't be metadata. Logs nothing.
 """
@@ -43,12 +43,15 @@ MAX_BYTES = 65536
 PUBLIC, DOMAIN_ONLY, PRIVATE = "public", "domain", "private"
 OPEN, CLOSED = "open", "closed"
 
+MAX_NUMBER = 10**15 - 1
+
 _DIGEST = re.compile("sha256=[0-9a-f]{64}")
 _NUMBER = re.compile("[0-9]{1,15}")
 _NAME = re.compile("[a-z][a-z0-9_-]{0,63}")
 _TEXTS = ("title", "author", "copyright", "sourceavail")
 _NUMBERS = ("version", "length")
 _NAMES = (*_TEXTS, *_NUMBERS, "digest")
+_FILLED_IN = {"version": 15, "length": 15, "digest": 71}  # by a publication; the bytes that they may then have
 
 
 class MetadataError(LonError):
@@ -77,7 +80,7 @@ class Metadata:
     :param length: of the content, in bytes.
     :param digest: of the content, ``sha256=`` and 64 hex digits.
     :param more: further fields by name.
-    :raises ValueError: a value can't be one.
+    :raises ValueError: a value can't be one, or the file would be longer than :data:`MAX_BYTES`.
     """
 
     title: str = ""
@@ -96,6 +99,9 @@ class Metadata:
             if name in _NAMES or not _NAME.fullmatch(name):
                 raise ValueError(f"{shown(name)} can't be the name of a further field")
             _check_text(name, value)
+        size = len(self.encode()) + sum(most - len(str(getattr(self, name))) for name, most in _FILLED_IN.items())
+        if size > MAX_BYTES:
+            raise ValueError(f"metadata would have up to {size} bytes, at most {MAX_BYTES} are allowed")
 
     def may_read(self, asking: str, owner: str) -> bool:
         """Whether users of the domain `asking` may read it, if its author is of the domain `owner`."""
@@ -110,15 +116,9 @@ class Metadata:
         return self.may_read(asking, owner) and (asking == owner or self.sourceavail == OPEN)
 
     def encode(self) -> bytes:
-        """The .meta file.
-
-        :raises ValueError: it would be longer than :data:`MAX_BYTES`.
-        """
+        """The .meta file, at most :data:`MAX_BYTES`."""
         values = {name: str(getattr(self, name)) for name in _NAMES} | dict(self.more)
-        text = "".join(f"{name}: {value}\n" for name, value in values.items()).encode()
-        if len(text) > MAX_BYTES:
-            raise ValueError(f"metadata of {len(text)} bytes, at most {MAX_BYTES} are allowed")
-        return text
+        return "".join(f"{name}: {value}\n" for name, value in values.items()).encode()
 
 
 def parse_metadata(data: bytes, file: str) -> Metadata:
@@ -145,7 +145,10 @@ def parse_metadata(data: bytes, file: str) -> Metadata:
     if missing:
         raise MetadataError(file, 0, missing[0], "missing")
     known = {name: values.pop(name) for name in _NAMES}
-    return Metadata(**known, more=values)
+    try:
+        return Metadata(**known, more=values)
+    except ValueError as error:  # the single values are checked; together they are too long
+        raise MetadataError(file, 0, "", str(error)) from None
 
 
 def _parsed(name: str, value: str, file: str, line: int) -> str | int:
@@ -161,8 +164,8 @@ def _parsed(name: str, value: str, file: str, line: int) -> str | int:
 
 def _check(name: str, value: str | int) -> None:
     if isinstance(value, int):
-        if value < 0:
-            raise ValueError(f"{name} is {value}, must not be negative")
+        if not 0 <= value <= MAX_NUMBER:
+            raise ValueError(f"{name} is {value}, must be from 0 to {MAX_NUMBER}")
         return
     _check_text(name, value)
     if name == "copyright" and value not in (PUBLIC, DOMAIN_ONLY, PRIVATE):

@@ -109,9 +109,9 @@ def publication(name: str) -> Response:
         try:
             metadata = _metadata()
             _check(path, file)
+            done = network().resources.publish(str(path), file, metadata)
         except (ValueError, ProblemError) as error:
             return _draft(name, path, f"Not published: {error}.", 422)
-        done = network().resources.publish(str(path), file, metadata)
     return make_response(render("published.html", name=name, publication=done))
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.metadata import Metadata, MetadataError, parse_metadata
+from common.metadata import MAX_BYTES, MAX_NUMBER, Metadata, MetadataError, parse_metadata
 
 DIGEST = "sha256=" + "0f" * 32
 FULL = Metadata("Free fall", "smith:msu", "msu,hub", "closed", 3, 1234, DIGEST, {"keywords": "gravity"})
@@ -65,11 +66,11 @@ def test_errors_say_where_and_what(old: bytes, new: bytes, message: str) -> None
 
 @pytest.mark.parametrize(
     "values",
-    [{"copyright": "nobody else"}, {"sourceavail": "public"}, {"title": "a\nb"}, {"version": -1}, {"digest": "x"},
-     {"more": {"title": "twice"}}, {"more": {"A B": ""}}],
+    [{"copyright": "nobody else"}, {"sourceavail": "public"}, {"title": "a\nb"}, {"version": -1}, {"length": 10**15},
+     {"digest": "x"}, {"more": {"title": "twice"}}, {"more": {"A B": ""}}],
 )  # fmt: skip
 def test_values_that_can_not_be(values: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"title|copyright|sourceavail|version|digest|further field"):
+    with pytest.raises(ValueError, match=r"title|copyright|sourceavail|version|length|digest|further field"):
         Metadata(**values)  # type: ignore[arg-type]
 
 
@@ -94,6 +95,17 @@ def test_nothing_said_is_private() -> None:
     assert Metadata().copyright == "private"
 
 
-def test_too_much_is_not_written() -> None:
-    with pytest.raises(ValueError, match="at most 65536"):
-        Metadata(title="t" * 65536).encode()
+def test_whatever_is_metadata_fits_into_its_file_when_a_publication_has_filled_it_in() -> None:
+    room = MAX_BYTES - len(Metadata(version=MAX_NUMBER, length=MAX_NUMBER, digest=DIGEST).encode())
+    longest = replace(Metadata(title="t" * room), version=MAX_NUMBER, length=MAX_NUMBER, digest=DIGEST)
+    assert len(longest.encode()) == MAX_BYTES and parse_metadata(longest.encode(), "a.meta") == longest
+    for one_more in ({"title": "t" * (room + 1)}, {"title": "t" * room, "more": {"x": ""}}):
+        with pytest.raises(ValueError, match="at most 65536"):
+            Metadata(**one_more)  # type: ignore[arg-type]
+
+
+def test_a_file_that_could_not_be_written_again_is_an_error() -> None:
+    """Its lines have no blank behind the colon, ours do."""
+    short = FULL.encode().replace(b": ", b":")
+    with pytest.raises(MetadataError, match=r"^a\.meta: metadata would have up to 655.. bytes, at most 65536"):
+        parse_metadata(short.replace(b"gravity", b"g" * (MAX_BYTES - len(short) + len("gravity"))), "a.meta")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +16,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from common.metadata import Metadata, parse_metadata
+from common.resource_jobs import ResourceJobs, jobs_path
 from common.resource_path import ResourcePath
 from lonnet.handlers import mount
 from lonnet.handlers.authors import author_role, is_in_force
@@ -563,6 +565,30 @@ def test_metadata_that_can_t_be_are_refused(smith: Browser, wrong: dict[str, str
     upload(smith, filename="a.html")
     answer = smith.submit("/adm/publish/a.html", {**FORM, **wrong})
     assert answer.status_code == 422 and "Not published" in answer.text
+
+
+def test_a_title_that_metadata_can_t_hold_is_refused_before_anything_is_changed(
+    net: NetInMemory, smith: Browser, tmp_path: Path
+) -> None:
+    upload(smith, filename="a.html")
+    smith.submit("/adm/publish/a.html", FORM)
+    answer = smith.submit("/adm/publish/a.html", {**FORM, "title": "t" * 65_380})
+    assert answer.status_code == 422 and "Not published: metadata would have up to 65" in answer.text
+    assert sorted(os.listdir(tmp_path / "html" / "res" / "msu" / "smith")) == ["a.html", "a.html.meta"]
+    with closing(ResourceJobs(jobs_path(net.site.config))) as jobs:
+        assert jobs.waiting() == []
+
+
+def test_a_file_over_a_limit_that_was_lowered_is_not_published(tmp_path: Path) -> None:
+    net = network(tmp_path, HOME, max_resource=1000)
+    net.fake.londs[HOME].users["msu:smith"]["roles"] = {"%2fmsu%2f_au": "0_0"}
+    smith = Browser(app_of(net))
+    smith.log_in()
+    upload(smith, b"x", "a.html")
+    (tmp_path / "construction" / "msu" / "smith" / "a.html").write_bytes(CONTENT)
+    answer = smith.submit("/adm/publish/a.html", FORM)
+    assert answer.status_code == 422 and "a content of more than 1000 bytes" in answer.text
+    assert smith.get("/res/msu/smith/a.html").status_code == 404
 
 
 def test_only_authors_publish_and_only_at_home_and_by_their_own_forms(
