@@ -5,7 +5,8 @@ It lies at lonConstructionDir/DOMAIN/AUTHOR/; a file there has the name of the r
 Promises: nothing outside of the space is read or written, whatever names come in and whatever symbolic links are
 there. An uploaded file is on disk, whole, before it takes its place.
 
-Raises: ValueError for a name that no resource can have, TooLarge, FileNotFoundError, OSError. Logs nothing.
+Raises: ValueError for a name that no resource can have, TooLarge, OSError: FileNotFoundError, NotADirectoryError (a
+part of the path is a file), IsADirectoryError (there are files below the name). Logs nothing.
 
 Known limits: at most :data:`MAX_FILES` files are listed.
 """
@@ -81,6 +82,8 @@ class Construction:
                     self._copy(source, file)
                     file.flush()
                     os.fsync(file.fileno())
+                with suppress(OSError):
+                    os.rmdir(path.name, dir_fd=at)  # empty: an upload to below it has failed
                 rename(at, unfinished, path.name)
             except BaseException:
                 remove(at, unfinished)

@@ -87,6 +87,8 @@ def upload() -> Response:
         abort(413)
     except NotADirectoryError:
         return _space("The file was not kept: a part of its path is a file already.", 422, name)
+    except IsADirectoryError:
+        return _space("The file was not kept: its name is that of a directory already.", 422, name)
     log.info("upload of %s by %s", construction.path(name), logged_in().name)
     return cast(Response, redirect(url_for("lonnet_publish.draft", name=name), 303))
 

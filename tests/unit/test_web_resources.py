@@ -517,6 +517,23 @@ def test_names_that_resources_can_t_have_are_refused(smith: Browser, tmp_path: P
     assert smith.get(f"/adm/publish/{name.replace('%', '%25')}").status_code == 404
 
 
+def test_a_file_can_t_take_the_place_of_a_directory(smith: Browser, tmp_path: Path) -> None:
+    space = tmp_path / "construction" / "msu" / "smith"
+    upload(smith, name="d.html/b.html")
+    answer = upload(smith, name="d.html")
+    assert answer.status_code == 422 and "its name is that of a directory already" in answer.text
+    assert [path.relative_to(space).as_posix() for path in sorted(space.rglob("*"))] == ["d.html", "d.html/b.html"]
+    answer = upload(smith, name="d.html/b.html/c.html")
+    assert answer.status_code == 422 and "a part of its path is a file already" in answer.text
+
+
+def test_an_empty_directory_gives_way_to_a_file(smith: Browser, tmp_path: Path) -> None:
+    """It is what an upload to below the name has left that was too large or killed."""
+    (tmp_path / "construction" / "msu" / "smith" / "d.html").mkdir(parents=True)
+    assert upload(smith, b"x", name="d.html").status_code == 303
+    assert (tmp_path / "construction" / "msu" / "smith" / "d.html").read_bytes() == b"x"
+
+
 def test_uploads_over_the_limit_are_refused_and_leave_nothing(tmp_path: Path) -> None:
     net = network(tmp_path, HOME, max_resource=100_000)
     net.fake.londs[HOME].users["msu:smith"]["roles"] = {"%2fmsu%2f_au": "0_0"}
