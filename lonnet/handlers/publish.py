@@ -3,7 +3,8 @@
 Only for authors (:mod:`lonnet.handlers.authors`), on their home server.
 
 Promises: a file that is not understood as what its name says (a problem with a mistake) is not published. A publication
-that the page reports is on disk, and each subscriber has been told or will be.
+that the page reports is on disk, and each subscriber has been told or will be. A published resource that can't be read
+is shown as such; the others, and the way to publish it again, stay.
 
 Raises what :mod:`lonnet.resources` and :mod:`lonnet.records` raise. Logs uploads (info).
 """
@@ -19,9 +20,9 @@ from typing import BinaryIO, ParamSpec, cast
 from flask import Response, abort, make_response, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from common.metadata import DOMAIN_ONLY, PRIVATE, PUBLIC, Metadata
+from common.metadata import DOMAIN_ONLY, PRIVATE, PUBLIC, Metadata, MetadataError
 from common.resource_path import ResourcePath
-from common.resource_tree import open_resource, root_of
+from common.resource_tree import Busy, open_resource, root_of
 from lonnet.balance import page_url
 from lonnet.errors import HostUnreachable
 from lonnet.handlers.access import config, current_session, logged_in, login_required, network
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 publish = page_blueprint("publish")
 
 FORM_BYTES = 65536  # of an upload that are not the file's
+DAMAGED, UNREADABLE = "damaged; publish it again", "can't be read now"  # what is published of a file
 
 P = ParamSpec("P")
 
@@ -160,22 +162,27 @@ def _metadata() -> Metadata:
     )
 
 
-def _published(path: ResourcePath) -> Metadata | None:
-    """The metadata of the current version; None: never published."""
+def _published(path: ResourcePath) -> tuple[Metadata | None, str]:
+    """The metadata of the current version, and why they can't be had; neither: never published."""
     try:
         opened = open_resource(root_of(config()), path)
-    except OSError:
-        return None
+    except (FileNotFoundError, NotADirectoryError):
+        return None, ""
+    except MetadataError:
+        return None, DAMAGED
+    except (OSError, Busy):
+        return None, UNREADABLE
     opened.file.close()
-    return opened.metadata
+    return opened.metadata, ""
 
 
 def _space(complaint: str = "", code: int = 200, name: str = "") -> Response:
     construction = _construction()
     rows = []
     for one in construction.drafts():
-        metadata = _published(construction.path(one.name))
-        rows.append({"name": one.name, "size": one.size, "changed": _time(one.changed), "published": metadata})
+        metadata, trouble = _published(construction.path(one.name))
+        row = {"name": one.name, "size": one.size, "changed": _time(one.changed)}
+        rows.append({**row, "published": metadata, "trouble": trouble})
     page = render(
         "space.html",
         rows=rows,
@@ -187,7 +194,7 @@ def _space(complaint: str = "", code: int = 200, name: str = "") -> Response:
 
 
 def _draft(name: str, path: ResourcePath, complaint: str = "", code: int = 200) -> Response:
-    metadata, resources = _published(path), network().resources
+    (metadata, trouble), resources = _published(path), network().resources
     values = request.form if complaint else {}
     copyright = metadata.copyright if metadata else PUBLIC
     is_list = copyright not in (PUBLIC, DOMAIN_ONLY, PRIVATE)
@@ -196,6 +203,7 @@ def _draft(name: str, path: ResourcePath, complaint: str = "", code: int = 200) 
         name=name,
         path=path,
         published=metadata,
+        trouble=trouble,
         subscribers=[(one, _time(one.since)) for one in resources.subscribers(str(path))],
         deliveries=_deliveries(path),
         complaint=complaint,

@@ -18,6 +18,7 @@ from werkzeug.test import TestResponse
 from common.metadata import Metadata, parse_metadata
 from common.resource_jobs import ResourceJobs, jobs_path
 from common.resource_path import ResourcePath
+from common.resource_tree import locked, open_directory
 from lonnet.handlers import mount
 from lonnet.handlers.authors import author_role, is_in_force
 from lonnet.handlers.raw import raw
@@ -606,6 +607,31 @@ def test_a_file_over_a_limit_that_was_lowered_is_not_published(tmp_path: Path) -
     answer = smith.submit("/adm/publish/a.html", FORM)
     assert answer.status_code == 422 and "a content of more than 1000 bytes" in answer.text
     assert smith.get("/res/msu/smith/a.html").status_code == 404
+
+
+def test_one_damaged_resource_does_not_close_the_construction_space(smith: Browser, tmp_path: Path) -> None:
+    for name in ("a.html", "b.html"):
+        upload(smith, filename=name)
+        smith.submit(f"/adm/publish/{name}", FORM)
+    (tmp_path / "html" / "res" / "msu" / "smith" / "a.html.meta").write_bytes(b"\xff\n")
+    page = smith.get("/adm/publish")
+    assert page.status_code == 200 and page.text.count("damaged") == page.text.count("version 1, public") == 1
+    assert "damaged; publish it again" in smith.get("/adm/publish/a.html").text
+    assert "Version 2 is published" in smith.submit("/adm/publish/a.html", FORM).text
+    assert "damaged" not in smith.get("/adm/publish").text
+    assert smith.get("/res/msu/smith/a.html").data == CONTENT
+
+
+def test_a_resource_that_stays_locked_is_shown_as_unreadable(
+    smith: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(smith, filename="a.html")
+    smith.submit("/adm/publish/a.html", FORM)
+    monkeypatch.setattr("common.resource_tree.LOCK_SECONDS", 0.0)
+    with open_directory(tmp_path / "html" / "res", ("msu", "smith")) as at, locked(at, exclusive=True):
+        for page in ("/adm/publish", "/adm/publish/a.html"):
+            answer = smith.get(page)
+            assert answer.status_code == 200 and "can&#39;t be read now" in answer.text
 
 
 def test_only_authors_publish_and_only_at_home_and_by_their_own_forms(
