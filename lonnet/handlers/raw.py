@@ -2,10 +2,11 @@
 
 Whoever asks must come from the address of a host of hosts.tab, and that host must be among the subscribers. The reply
 says in ``X-Resource-Digest`` and ``X-Resource-Version`` which version its body is of. Each delivery of a content is
-counted in the author's records, by the asking host's domain.
+counted in the author's records, by the asking host's domain. Contents are sent whole or not at all, whatever part is
+asked for: so each count is one content, and no content leaves uncounted.
 
-Promises: content and headers are of one version. Raises what :mod:`lonnet.resources` raises. Logs a warning for a
-delivery that could not be counted.
+Promises: content and headers are of one version. The counter holds a content up for a fifth of lonHttpTimeout at most.
+Raises what :mod:`lonnet.resources` raises. Logs a warning for a delivery that could not be counted.
 
 Source: classic-protocol, section 6, step 5.
 """
@@ -26,6 +27,8 @@ from lonnet.handlers.pages import page_blueprint
 from lonnet.handlers.sending import OCTETS, send
 
 log = logging.getLogger(__name__)
+
+WAIT_SHARE = 0.2  # of lonHttpTimeout, after which the asking host gives up: what the counter may take of it
 
 raw = page_blueprint("raw")
 
@@ -49,8 +52,8 @@ def raw_file(path: str) -> Response:
         response = Response(BytesIO(data), mimetype="text/plain", direct_passthrough=True)
         response.content_length = len(data)
     else:
-        response = send(opened.file, opened.metadata, OCTETS)
-        if request.method == "GET" and response.status_code < 300:
+        response = send(opened.file, opened.metadata, OCTETS, parts=False)
+        if request.method == "GET" and response.status_code == 200:
             _count(resource, asking)
     response.headers["X-Resource-Digest"] = opened.metadata.digest
     response.headers["X-Resource-Version"] = str(opened.metadata.version)
@@ -60,6 +63,6 @@ def raw_file(path: str) -> Response:
 def _count(resource: ResourcePath, asking: Host) -> None:
     """Count a delivery; a reader does not have to wait for the counter to be mended."""
     try:
-        network().resources.count_delivery(str(resource), asking.domain)
+        network().resources.count_delivery(str(resource), asking.domain, config().http_timeout * WAIT_SHARE)
     except LonError as error:
         log.warning("the delivery of %s to %s is not counted: %s", resource, asking.id, error)

@@ -41,12 +41,14 @@ def media_type(name: str) -> str:
     return _COMPRESSED.get(encoding, OCTETS) if encoding else found or OCTETS
 
 
-def send(file: BinaryIO, metadata: Metadata, kind: str) -> Response:
+def send(file: BinaryIO, metadata: Metadata, kind: str, parts: bool = True) -> Response:
     """The response to this request: the file, a part of it, or that the client has it already.
 
     :param kind: its media type.
+    :param parts: parts can be asked for; False: who asks for a part gets the whole.
     """
-    in_bytes = request.range is not None and request.range.units == "bytes"  # another unit, or none: as if not asked
+    wanted = request.range if parts else None
+    in_bytes = wanted is not None and wanted.units == "bytes"  # another unit, or none: as if not asked
     body = FileWrapper(file, CHUNK) if in_bytes else wrap_file(request.environ, file, CHUNK)
     response = Response(body, mimetype=kind, direct_passthrough=True)
     response.content_length = metadata.length
@@ -56,5 +58,5 @@ def send(file: BinaryIO, metadata: Metadata, kind: str) -> Response:
     except RequestedRangeNotSatisfiable:
         file.close()
         raise
-    response.headers["Accept-Ranges"] = "bytes"
+    response.headers["Accept-Ranges"] = "bytes" if parts else "none"
     return response

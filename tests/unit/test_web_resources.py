@@ -271,6 +271,37 @@ def test_each_delivery_of_a_content_is_counted(net: NetInMemory, app: Flask, tmp
     assert net.resources.deliveries("smith", "msu") == {PATH: {"msu": 2}}
 
 
+@pytest.mark.parametrize("wanted", ["bytes=0-0", "bytes=1-", f"bytes=0-{len(CONTENT) - 2}", "bytes=999999-"])
+def test_who_asks_for_a_part_gets_the_whole_and_it_is_counted(
+    net: NetInMemory, app: Flask, tmp_path: Path, wanted: str
+) -> None:
+    publish(net)
+    subscribe(tmp_path)
+    member = Browser(app, MEMBER)
+    answer = member.get(f"/raw/{PATH}", {"Range": wanted})
+    assert (answer.status_code, answer.data, answer.headers["Accept-Ranges"]) == (200, CONTENT, "none")
+    assert member.get(f"/raw/{PATH}", {"If-None-Match": answer.headers["ETag"]}).status_code == 304
+    assert net.resources.deliveries("smith", "msu") == {PATH: {"msu": 1}}
+
+
+def test_the_counter_may_take_a_part_of_the_time_that_the_asking_host_has(tmp_path: Path) -> None:
+    """The counter is asked before the first byte leaves: its time must not be all that the other side waits."""
+    net = network(tmp_path, HOME, http_timeout=1.0)
+    publish(net)
+    subscribe(tmp_path)
+    limits: list[tuple[str, float | None]] = []
+    ask = net.fake.critical
+
+    def noted(command: str, host: str, timeout: float | None = None) -> str:
+        limits.append((command.partition(":")[0], timeout))
+        return ask(command, host, timeout)
+
+    net.fake.critical = noted  # type: ignore[method-assign]
+    assert Browser(app_of(net), MEMBER).get(f"/raw/{PATH}").data == CONTENT
+    [(command, limit)] = limits
+    assert command == "inc" and limit is not None and limit <= 0.2
+
+
 def test_a_delivery_does_not_wait_for_its_counter(
     net: NetInMemory, app: Flask, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
