@@ -21,11 +21,11 @@ import secrets
 import time
 from typing import cast
 
-from flask import Response, make_response, redirect, request, url_for
+from flask import Response, current_app, make_response, redirect, request, url_for
 from werkzeug.exceptions import TooManyRequests
 
 from common.errors import LonError
-from lonnet.balance import page_url, spareserver
+from lonnet.balance import Told, page_url, spareserver
 from lonnet.errors import AuthModeError, NoSuchUser
 from lonnet.handlers.access import (
     TOKEN,
@@ -59,7 +59,7 @@ def form() -> Response:
     wanted = local_path(request.args.get("next", ""))
     if current_session():
         return _redirect(wanted)
-    spare = None if "offloaded" in request.args else spareserver(network())
+    spare = None if "offloaded" in request.args else spareserver(network(), told=_told())
     if spare is not None:
         there = page_url(network().site, spare)
         return _redirect(there + url_for("lonnet_login.form", next=wanted, offloaded=1))
@@ -180,6 +180,11 @@ def _redirect(where: str) -> Response:
 def _throttle() -> Throttle:
     conf = config()
     return Throttle(conf.ids_dir / "throttle", conf.login_burst, conf.login_interval)
+
+
+def _told() -> Told:
+    """What the spares have told this process's application."""
+    return cast(Told, current_app.extensions.setdefault("lonnet_told", Told()))
 
 
 def _sweep(sessions: Sessions) -> None:

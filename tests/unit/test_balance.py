@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from common.config import Config
 from common.hosts_table import Host, HostsTable, Spare
 from common.site import Site
-from lonnet.balance import choice, own_percent, page_url, spareserver
+from lonnet.balance import KEPT_SECONDS, Told, choice, own_percent, page_url, spareserver
 from lonnet.sessions import Sessions
 
 OWN, A, B, C, D = "own", "a", "b", "c", "d"
@@ -40,6 +41,7 @@ def site(spares: str, **settings: object) -> Site:
     hosts = {id: Host(id, "msu", "access", f"{id}.edu", f"127.0.0.{n}") for n, id in enumerate((OWN, A, B, C, D), 1)}
     kinds = {"p": "primary", "d": "default"}
     table = HostsTable(hosts, spares=tuple(Spare(word[0], kinds[word[1]]) for word in spares.split()))
+    settings = {"balance_timeout": 10.0, **settings}  # a machine that is busy with other tests must not change a choice
     return Site(replace(Config(host_id=OWN), **settings), table)  # type: ignore[arg-type]
 
 
@@ -113,6 +115,61 @@ def test_after_the_limit_nobody_is_asked_any_more() -> None:
 
     net = Late(site("ap", balance_timeout=0.01), {A: ("1", "1")})
     assert spareserver(net, 200) is None and net.asked == {(A, "load")}
+
+
+def test_what_was_told_is_kept_for_a_moment() -> None:
+    now = [100.0]
+    told = Told(lambda: now[0])
+    net = Net(site("ap bp"), {A: ("50", "0"), B: ("20", "0")})
+    assert spareserver(net, 200, told) == B and len(net.timeouts) == 4
+    net.loads = {A: ("5", "0"), B: ("20", "0")}
+    now[0] += KEPT_SECONDS - 0.1
+    assert spareserver(net, 200, told) == B and len(net.timeouts) == 4, "nobody was asked again"
+    now[0] += 0.2
+    assert spareserver(net, 200, told) == A and len(net.timeouts) == 8
+
+
+def test_other_spares_are_asked_at_once() -> None:
+    told = Told()
+    assert spareserver(Net(site("ap"), {A: ("50", "0")}), 200, told) == A
+    assert spareserver(Net(site("bp"), {B: ("60", "0")}), 200, told) == B
+
+
+def test_that_nobody_answers_is_kept_as_well() -> None:
+    told, net = Told(), Net(site("ap bp"), {})
+    assert [spareserver(net, 200, told) for _ in range(3)] == [None] * 3
+    assert len(net.timeouts) == 4
+
+
+def test_one_thread_asks_and_the_others_wait_for_what_it_hears() -> None:
+    asked, answer = threading.Event(), threading.Event()
+
+    class Held(Net):
+        def reply(self, command: str, host: str, timeout: float | None = None) -> str:
+            asked.set()
+            assert answer.wait(20)
+            return super().reply(command, host, timeout)
+
+    told, net = Told(), Held(site("ap", balance_timeout=10.0), {A: ("1", "1")})
+    with ThreadPoolExecutor(8) as pool:
+        chosen = [pool.submit(spareserver, net, 200, told) for _ in range(8)]
+        assert asked.wait(20)
+        answer.set()
+        assert [one.result(30) for one in chosen] == [A] * 8
+    assert len(net.timeouts) == 2, "load and userload, once"
+
+
+def test_the_wait_for_who_asks_has_an_end() -> None:
+    told, net = Told(), Net(site("ap", balance_timeout=0.01), {A: ("1", "1")})
+
+    class Stuck(Net):
+        def reply(self, command: str, host: str, timeout: float | None = None) -> str:
+            assert spareserver(net, 200, told) is None, "while another thread asks, for longer than it may"
+            return super().reply(command, host, timeout)
+
+    stuck = Stuck(site("ap", balance_timeout=10.0), {A: ("1", "1")})
+    assert spareserver(stuck, 200, told) == A and net.asked == set()
+    assert spareserver(net, 200, told) == A, "from what was told in the end"
 
 
 def test_our_own_percentage_is_what_lond_would_say(tmp_path: Path) -> None:

@@ -257,7 +257,7 @@ def test_a_home_server_that_is_down_costs_no_tries(tmp_path: Path) -> None:
 def with_spares(net: NetInMemory, *spares: Spare) -> NetInMemory:
     """The same host with other ones in spare.tab, and so loaded that it wants to give log-ins away."""
     table = HostsTable(net.site.table.hosts, spares=spares)
-    config = replace(net.site.config, user_load_lim=1)
+    config = replace(net.site.config, user_load_lim=1, balance_timeout=10.0)
     Sessions(config).create("a", "msu", HOME)
     Sessions(config).create("b", "msu", HOME)
     made = NetInMemory(replace(net.site, config=config, table=table), net.fake)
@@ -286,6 +286,20 @@ def test_a_full_host_whose_spares_are_dead_or_fuller_serves_itself(net: NetInMem
     full.fake.answers[OTHER, "load"] = "con_lost"
     full.fake.answers[HOME, "load"] = "900"
     assert Browser(app_of(full)).get("/adm/login").status_code == 200
+
+
+def test_a_crowd_at_the_log_in_is_no_crowd_at_the_spares(net: NetInMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lonnet.balance.KEPT_SECONDS", 600.0)
+    full = with_spares(net, Spare(OTHER, "primary"))
+    app, asked, ask = app_of(full), [], full.fake.reply
+
+    def noted(command: str, host: str, timeout: float | None = None) -> str:
+        asked.append((host, command))
+        return ask(command, host, timeout)
+
+    full.fake.reply = noted  # type: ignore[method-assign]
+    assert [Browser(app).get("/adm/login").status_code for _ in range(20)] == [302] * 20
+    assert asked == [(OTHER, "load"), (OTHER, "userload")]
 
 
 # --- guards -----------------------------------------------------------------------------------------------
