@@ -83,7 +83,11 @@ class ResourcePath:
         for name, kind in ((domain, "domain"), (author, "user name")):
             if not DOMAIN.fullmatch(name):
                 raise ValueError(f"{shown(name)} is not a {kind}")
-        _check_file_name(rest[-1])
+        for name in rest:
+            if name.endswith(_RESERVED):  # a directory of such a name would stand in the way of the file
+                raise ValueError(f"{shown(name)} is the name of a file that stands beside a resource")
+        if not _FILE.fullmatch(rest[-1]):
+            raise ValueError(f"{shown(rest[-1])} has no extension of letters and digits")
         return cls(domain, author, tuple(rest))
 
     def __str__(self) -> str:
@@ -184,10 +188,3 @@ def _check_part(part: str) -> None:
         raise ValueError(f"{shown(part)} holds a character that names of resources can't have")
     if len(part.encode()) > MAX_NAME:
         raise ValueError(f"{shown(part)} has more than {MAX_NAME} bytes")
-
-
-def _check_file_name(name: str) -> None:
-    if name.endswith(_RESERVED):
-        raise ValueError(f"{shown(name)} is a file that stands beside a resource")
-    if not _FILE.fullmatch(name):
-        raise ValueError(f"{shown(name)} has no extension of letters and digits")

@@ -185,6 +185,13 @@ def exists(at: int, name: str) -> bool:
     return True
 
 
+def _is_regular(at: int, name: str) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
+
+
 def new_name(path: ResourcePath) -> str:
     """A fresh hidden name for a content that is being written."""
     return f".{path.name}.{secrets.token_hex(4)}.new"
@@ -233,11 +240,15 @@ def install(
     :param copy_of: the home server that it comes from; "": this is the home server.
     :param new_version: keep what is there as an older version, and number the new one.
     :returns: the metadata with its version.
+    :raises IsADirectoryError: there is a directory in its place, and something in it.
     """
+    for name in (path.name, path.name + META, path.name + COPY):
+        with suppress(OSError):  # an empty directory that a killed process has left
+            os.rmdir(name, dir_fd=at)
     heal(at, path)
     if new_version:
         metadata = replace(metadata, version=_keep_old(at, path))
-    if copy_of and not exists(at, path.name + COPY):
+    if copy_of and not _is_regular(at, path.name + COPY):
         write_synced(at, path.name + COPY, f"{copy_of}\n".encode("ascii"))
     unnamed = new_name(path)
     write_synced(at, unnamed, metadata.encode())

@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from pathlib import Path
 from time import sleep
 from typing import BinaryIO
 
@@ -61,6 +62,8 @@ def fetch(net: Net, path: ResourcePath, timeout: float | None) -> Copy:
     deadline = Deadline(config.transfer_timeout if timeout is None else timeout)
     if home_of(net, path, deadline) == net.site.own.id:
         raise ResourceNotFound(str(path))
+    if not _has_directory(root_of(config), path):  # none is made for what nobody has published
+        subscribe(net, path, deadline)
     patience = Deadline(config.transfer_wait if timeout is None else min(timeout, config.transfer_wait))
     while True:
         copy = _in_turn(net, path, deadline, refresh=False)
@@ -69,6 +72,16 @@ def fetch(net: Net, path: ResourcePath, timeout: float | None) -> Copy:
         if patience.passed:
             raise TransferUnderWay(str(path))
         sleep(LOOK_AGAIN)
+
+
+def _has_directory(root: Path, path: ResourcePath) -> bool:
+    try:
+        with directory(root, path):
+            return True
+    except FileNotFoundError:
+        return False
+    except NotADirectoryError:
+        raise ResourceNotFound(str(path)) from None
 
 
 def refresh(net: Net, path: ResourcePath) -> Copy:
@@ -105,8 +118,10 @@ def _in_turn(net: Net, path: ResourcePath, deadline: Deadline, refresh: bool) ->
         return None
     except Busy:
         return None
-    except (NotADirectoryError, IsADirectoryError):
+    except NotADirectoryError:
         raise ResourceNotFound(str(path)) from None
+    except IsADirectoryError:  # which says nothing about what its home server has
+        raise TransferFailed(net.site.own.id, f"a directory lies in the place of {path}") from None
     except BaseException:
         prune(root, path)
         raise

@@ -2,7 +2,7 @@
 
 A copy that was last used longer ago than lonExpire is deleted, then ``unsub:PATH`` goes to its home server as a
 critical message. Files that a publication or a transfer left incomplete go when they are older than
-:data:`LEFTOVER_SECONDS` and nobody holds them.
+:data:`LEFTOVER_SECONDS` and nobody holds them; so do directories that have been empty for as long.
 
 Promises: originals are never deleted: what is not marked as a copy is none, and a copy whose author has moved
 to this host becomes an original. Logs each copy that goes (info); what could not be unsubscribed (warning).
@@ -55,7 +55,7 @@ class Sweep:
     :param kept: copies that are in use.
     :param deleted: copies that went.
     :param failed: copies that should have gone, with the reason why they did not.
-    :param leftovers: incomplete files that went.
+    :param leftovers: incomplete files and empty directories that went.
     """
 
     kept: int
@@ -155,13 +155,25 @@ def sweep(net: Net) -> Sweep:
         except (LonError, OSError, ValueError) as error:
             log.warning("copy %s stays: %s", file, error)
             failed[str(file.relative_to(root))] = str(error)
-    return Sweep(kept, tuple(deleted), failed, leftovers)
+    return Sweep(kept, tuple(deleted), failed, leftovers + _remove_empty_directories(root))
 
 
 def _files(root: Path) -> Iterator[Path]:
     for parent, _, names in os.walk(root):
         for name in sorted(names):
             yield Path(parent, name)
+
+
+def _remove_empty_directories(root: Path) -> int:
+    removed = 0
+    for parent in [Path(name) for name, _, _ in os.walk(root, topdown=False)]:
+        if parent == root:
+            continue
+        with suppress(OSError):  # something is in it, or somebody else was quicker
+            if time.time() - parent.lstat().st_mtime >= LEFTOVER_SECONDS:
+                parent.rmdir()
+                removed += 1
+    return removed
 
 
 def _is_leftover_removed(root: Path, file: Path) -> bool:

@@ -107,6 +107,12 @@ def test_any_bytes_are_a_path_or_an_error(field: bytes) -> None:
             continue
 
 
+@pytest.mark.parametrize("beside", ["meta", "copy", "subscription", "in.transfer"])
+def test_no_directory_can_stand_in_the_place_of_a_file_beside_a_resource(beside: str) -> None:
+    with pytest.raises(ValueError, match="stands beside"):
+        ResourcePath.parse(f"msu/smith/fall.html.{beside}/x.html")
+
+
 def test_versions() -> None:
     path = ResourcePath.parse("msu/smith/a.b.html")
     assert path.version is None

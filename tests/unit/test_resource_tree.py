@@ -154,6 +154,19 @@ def test_killed_at_any_step_it_is_the_old_or_the_new_as_a_whole(tmp_path: Path, 
     assert outcomes == {OLD, NEW} and step > 8
 
 
+@pytest.mark.parametrize("beside", ["", ".meta", ".copy"])
+def test_a_directory_in_the_way_goes_if_it_is_empty(tmp_path: Path, beside: str) -> None:
+    in_the_way = tmp_path / f"msu/smith/kin/a.html{beside}"
+    in_the_way.mkdir(parents=True)
+    (in_the_way / "x").touch()
+    with pytest.raises(IsADirectoryError):
+        put(tmp_path, OLD, copy_of="msul1")
+    (in_the_way / "x").unlink()
+    put(tmp_path, OLD, copy_of="msul1")
+    content, _, copy_of = read(tmp_path)
+    assert (content, copy_of) == (OLD, "msul1")
+
+
 def test_readers_meanwhile_have_matching_pairs(tmp_path: Path) -> None:
     put(tmp_path, OLD)
 

@@ -163,7 +163,37 @@ def test_replies_to_a_subscription(host: OneHost, reply: str, error: type[Except
     host.answers["sub"] = reply.replace("{name}", host.site.table[HOME].hostname)
     with pytest.raises(error):
         host.resources.fetch(PATH)
-    assert list(host.site.config.doc_root.rglob("*")) == [host.site.config.doc_root / "res"]
+    assert set(host.site.config.doc_root.rglob("*")) <= {host.site.config.doc_root / "res"}
+
+
+def test_no_directory_is_made_for_what_the_home_server_does_not_give(
+    host: OneHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    mkdir = os.mkdir
+    monkeypatch.setattr(os, "mkdir", lambda name, *rest, **more: (made.append(str(name)), mkdir(name, *rest, **more)))
+    host.answers["sub"] = "not_found"
+    with pytest.raises(ResourceNotFound):
+        host.resources.fetch("msu/smith/fall.html/x.html")
+    assert made == []
+
+
+def test_a_directory_in_the_way_is_no_reason_to_give_a_copy_up(host: OneHost) -> None:
+    file = copy_at(host)
+    Path(f"{file}.in.transfer").mkdir()
+    assert perform(host, job()).again_in is not None  # type: ignore[arg-type]
+    assert file.read_bytes() == b"one"
+
+
+def test_empty_directories_go_after_a_day(host: OneHost) -> None:
+    file = copy_at(host, "msu/smith/kin/a.html")
+    empty, fresh = file.parent / "fall.html", file.parent / "new"
+    empty.mkdir()
+    fresh.mkdir()
+    for old in (empty, file.parent):
+        os.utime(old, (0, 0))
+    assert host.resources.sweep().leftovers == 1
+    assert not empty.exists() and fresh.exists() and file.exists()
 
 
 def test_a_home_server_that_is_one_no_more_is_not_believed(host: OneHost) -> None:
