@@ -33,7 +33,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from common.errors import LonError
@@ -115,6 +115,11 @@ class Metadata:
         """Whether servers of the domain `asking` may have a copy, if its author is of the domain `owner`."""
         return self.may_read(asking, owner) and (asking == owner or self.sourceavail == OPEN)
 
+    def narrowed(self, by: Metadata, owner: str) -> Metadata:
+        """The same, for nobody who may not have what has the metadata `by`; both by an author of the domain `owner`."""
+        source = CLOSED if CLOSED in (self.sourceavail, by.sourceavail) else OPEN
+        return replace(self, copyright=_common(self.copyright, by.copyright, owner), sourceavail=source)
+
     def encode(self) -> bytes:
         """The .meta file, at most :data:`MAX_BYTES`."""
         values = {name: str(getattr(self, name)) for name in _NAMES} | dict(self.more)
@@ -174,6 +179,18 @@ def _check(name: str, value: str | int) -> None:
         raise ValueError(f"sourceavail is {shown(value)}, must be {OPEN} or {CLOSED}")
     if name == "digest" and value and not _DIGEST.fullmatch(value):
         raise ValueError(f"digest is {shown(value)}, must be sha256= and 64 hex digits")
+
+
+def _common(one: str, other: str, owner: str) -> str:
+    """The copyright that grants what both grant; `one` itself if that is the same."""
+    if PRIVATE in (one, other):
+        return PRIVATE
+    if PUBLIC in (one, other):
+        return other if one == PUBLIC else one
+    first, second = ({owner, *("" if text == DOMAIN_ONLY else text).split(",")} - {""} for text in (one, other))
+    if first <= second:
+        return one
+    return ",".join(sorted((first & second) - {owner})) or DOMAIN_ONLY
 
 
 def _check_text(name: str, value: str) -> None:

@@ -31,7 +31,7 @@ from typing import BinaryIO, NamedTuple
 
 from common.config import Config
 from common.errors import LonError
-from common.metadata import MAX_BYTES, Metadata, parse_metadata
+from common.metadata import MAX_BYTES, Metadata, MetadataError, parse_metadata
 from common.resource_path import COPY, IN_TRANSFER, META, ResourcePath
 
 LOCK_SECONDS = 10.0  # that a directory's lock is waited for; it is held for some file operations only
@@ -100,20 +100,22 @@ def _below(here: int, name: str, create: bool) -> int:
 
 
 @contextmanager
-def locked(at: int, *, exclusive: bool) -> Iterator[None]:
+def locked(at: int, *, exclusive: bool, seconds: float | None = None) -> Iterator[None]:
     """Holds the lock of an open directory; one opening of it can hold it once.
 
-    :raises Busy: others held it for :data:`LOCK_SECONDS`.
+    :param seconds: that it is waited for; None: :data:`LOCK_SECONDS`.
+    :raises Busy: others held it for so long.
     """
     kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
-    end = time.monotonic() + LOCK_SECONDS
+    patience = LOCK_SECONDS if seconds is None else seconds
+    end = time.monotonic() + patience
     while True:
         try:
             fcntl.flock(at, kind | fcntl.LOCK_NB)
             break
         except BlockingIOError:
             if time.monotonic() >= end:
-                raise Busy(f"a directory of resources stayed locked for {LOCK_SECONDS:.0f} s") from None
+                raise Busy(f"a directory of resources stayed locked for {patience:.1f} s") from None
         time.sleep(LOCK_PAUSE)
     try:
         yield
@@ -129,12 +131,20 @@ def open_resource(root: Path, path: ResourcePath) -> Opened:
     :raises MetadataError: its metadata can't be read.
     """
     with directory(root, path) as at:
-        with locked(at, exclusive=False):
-            if not exists(at, _next(path)):
-                return _open_pair(at, path)
-        with locked(at, exclusive=True):
-            heal(at, path)
+        return open_at(at, path)
+
+
+def open_at(at: int, path: ResourcePath, seconds: float | None = None) -> Opened:
+    """As :func:`open_resource`, in its directory, which is open.
+
+    :param seconds: that the directory's lock is waited for, as in :func:`locked`.
+    """
+    with locked(at, exclusive=False, seconds=seconds):
+        if not exists(at, _next(path)):
             return _open_pair(at, path)
+    with locked(at, exclusive=True, seconds=seconds):
+        heal(at, path)
+        return _open_pair(at, path)
 
 
 def _open_pair(at: int, path: ResourcePath) -> Opened:
@@ -247,7 +257,7 @@ def install(
             os.rmdir(name, dir_fd=at)
     heal(at, path)
     if new_version:
-        metadata = replace(metadata, version=_keep_old(at, path))
+        metadata = replace(metadata, version=_keep_old(at, path, metadata))
     if copy_of and not _is_regular(at, path.name + COPY):
         write_synced(at, path.name + COPY, f"{copy_of}\n".encode("ascii"))
     unnamed = new_name(path)
@@ -285,17 +295,41 @@ def heal(at: int, path: ResourcePath) -> None:
         os.fsync(at)
 
 
-def _keep_old(at: int, path: ResourcePath) -> int:
-    """Gives the current version its older name as well; the number of the next one."""
+def _keep_old(at: int, path: ResourcePath, new: Metadata) -> int:
+    """Gives the current version its older name as well; the number of the next one.
+
+    Who may not have the new version may have no older one from now on.
+    """
     number = current_version(at, path)
     if number < 0:
         return 1
     older = path.version_name(number)
     remove(at, older + META, older)  # a publication that was killed may have left one of the two
-    for old, new in ((path.name + META, older + META), (path.name, older)):
+    for old, name in ((path.name + META, older + META), (path.name, older)):
         with suppress(FileNotFoundError):
-            os.link(old, new, src_dir_fd=at, dst_dir_fd=at, follow_symlinks=False)
+            os.link(old, name, src_dir_fd=at, dst_dir_fd=at, follow_symlinks=False)
+    for version in older_paths(at, path):
+        _narrow(at, version, new)
+    os.fsync(at)
     return number + 1
+
+
+def older_paths(at: int, path: ResourcePath) -> list[ResourcePath]:
+    """The older versions of a resource, each as the resource that it is; a version that is half published as well."""
+    numbers = sorted(number for number, _ in _older(at, path))
+    return [replace(path, parts=(*path.parts[:-1], path.version_name(number))) for number in numbers]
+
+
+def _narrow(at: int, path: ResourcePath, new: Metadata) -> None:
+    try:
+        metadata = read_metadata(at, path)
+    except (OSError, MetadataError):  # nobody can read what it belongs to either
+        return
+    narrowed = metadata.narrowed(new, path.domain)
+    if narrowed != metadata:
+        unnamed = new_name(path)
+        write_synced(at, unnamed, narrowed.encode())
+        rename(at, unnamed, path.name + META)
 
 
 def older_versions(at: int, path: ResourcePath) -> list[int]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from common.hosts_table import HOST_ID
 from common.resource_path import SUBSCRIPTION, ResourcePath
@@ -48,24 +48,36 @@ def subscribers(at: int, path: ResourcePath) -> list[Subscriber]:
     return [Subscriber(line[1], line[2], int(line[3])) for line in found if line]
 
 
-def subscribe(at: int, path: ResourcePath, subscriber: Subscriber) -> None:
-    """Note a subscriber, in place of what was noted of the same host."""
+def subscribe(at: int, path: ResourcePath, subscriber: Subscriber, seconds: float | None = None) -> None:
+    """Note a subscriber, in place of what was noted of the same host, with a later time than that had.
+
+    :param seconds: that the directory's lock is waited for, as in :func:`common.resource_tree.locked`.
+    """
 
     def noted(known: list[Subscriber]) -> list[Subscriber]:
-        if all(one.host != subscriber.host for one in known):
+        before = [one.since for one in known if one.host == subscriber.host]
+        if not before:
             return [*known, subscriber]
-        return [subscriber if one.host == subscriber.host else one for one in known]
+        later = replace(subscriber, since=max(subscriber.since, before[0] + 1))  # else nobody could tell the two apart
+        return [later if one.host == subscriber.host else one for one in known]
 
-    _change(at, path, noted)
-
-
-def unsubscribe(at: int, path: ResourcePath, host: str) -> bool:
-    """Forget a subscriber; False if the host was none."""
-    return _change(at, path, lambda known: [one for one in known if one.host != host])
+    _change(at, path, noted, seconds)
 
 
-def _change(at: int, path: ResourcePath, change: Callable[[list[Subscriber]], list[Subscriber]]) -> bool:
-    with locked(at, exclusive=True):
+def unsubscribe(at: int, path: ResourcePath, host: str, seconds: float | None = None) -> bool:
+    """Forget a subscriber; False if the host was none. For `seconds` see :func:`subscribe`."""
+    return _change(at, path, lambda known: [one for one in known if one.host != host], seconds)
+
+
+def forget(at: int, path: ResourcePath, subscriber: Subscriber) -> bool:
+    """Forget a subscription; False if it has ended, or the host has subscribed once more since."""
+    return _change(at, path, lambda known: [one for one in known if one != subscriber], None)
+
+
+def _change(
+    at: int, path: ResourcePath, change: Callable[[list[Subscriber]], list[Subscriber]], seconds: float | None
+) -> bool:
+    with locked(at, exclusive=True, seconds=seconds):
         before = subscribers(at, path)
         after = change(before)
         if after == before:

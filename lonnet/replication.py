@@ -36,7 +36,7 @@ from lonnet.transfer import Web, connected, server_of
 log = logging.getLogger(__name__)
 
 LOOK_AGAIN = 0.05  # seconds between two looks at a transfer of another process
-TRIES = 3  # transfers until content and metadata are those of one version
+TRIES = 3  # transfers until content and metadata are those of one version, and requests until no lock is in the way
 
 
 def home_of(net: Net, path: ResourcePath, deadline: Deadline) -> str:
@@ -198,7 +198,7 @@ def subscribe(net: Net, path: ResourcePath, deadline: Deadline) -> tuple[str, st
     Source: classic-protocol, section 6.
     """
     home = home_of(net, path, deadline)
-    reply = net.reply(f"sub:{path.wire}", home, deadline.left())
+    reply = _asked(net, path, home, deadline)
     if reply == "not_found":  # not believed of a host that is the home server no more
         user = UserName(path.author, path.domain)
         if not is_home(net, user, home, deadline.left()):
@@ -207,7 +207,7 @@ def subscribe(net: Net, path: ResourcePath, deadline: Deadline) -> tuple[str, st
                 home = search(net, user, deadline)
             except NoSuchUser:
                 raise ResourceNotFound(str(path)) from None
-            reply = net.reply(f"sub:{path.wire}", home, deadline.left())
+            reply = _asked(net, path, home, deadline)
     if reply in ("not_found", "directory"):
         raise ResourceNotFound(str(path))
     if reply in ("rejected", "refused"):
@@ -215,3 +215,13 @@ def subscribe(net: Net, path: ResourcePath, deadline: Deadline) -> tuple[str, st
     if not reply.startswith("http"):
         raise failure(home, reply) or UnexpectedReply(home, "sub", reply)
     return home, reply
+
+
+def _asked(net: Net, path: ResourcePath, home: str, deadline: Deadline) -> str:
+    """The reply to `sub`; its directory may be locked there for a moment, by a publication."""
+    for _ in range(TRIES):
+        reply = net.reply(f"sub:{path.wire}", home, deadline.left())
+        if not reply.startswith("error: 11 "):
+            break
+        sleep(LOOK_AGAIN)
+    return reply

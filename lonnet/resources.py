@@ -22,12 +22,12 @@ from typing import BinaryIO
 from common.hosts_table import Host
 from common.metadata import Metadata, MetadataError
 from common.resource_path import ResourcePath, split_metadata
-from common.resource_tree import current_version, directory, older_versions, read_metadata, root_of
+from common.resource_tree import Busy, current_version, directory, older_versions, open_at, root_of
 from common.subscriptions import Subscriber, subscribers
 from lonnet.copies import Copy, Touches
 from lonnet.deadline import Deadline, limit
 from lonnet.deliveries import count, counted
-from lonnet.errors import AccessDenied, ResourceNotFound, UnexpectedReply
+from lonnet.errors import AccessDenied, ResourceNotFound, TransferUnderWay, UnexpectedReply
 from lonnet.homes import Net
 from lonnet.publishing import Publication, publish
 from lonnet.replication import fetch, home_of, subscribe
@@ -129,6 +129,9 @@ class Resources:
     def check_requester(self, path: str, ip: str) -> Host:
         """The member that asks for /raw/..., if it may have it: subscribed, and allowed by metadata and trust.tab.
 
+        Between this and the moment when the content is opened a new version may be published: who opens it asks its
+        own metadata once more.
+
         :param path: of a resource, or of its metadata (``.../NAME.EXT.meta``).
         :param ip: the source address of the request.
         :raises AccessDenied: it may not.
@@ -138,9 +141,9 @@ class Resources:
         host = self._net.site.table.by_ip(ip)
         if host is None or not self._net.site.trust.allows("resources", host.domain, wanted.domain):
             raise AccessDenied(str(wanted))
-        metadata = self._metadata(wanted)
         with self._directory(wanted) as at:
             is_subscribed = any(one.host == host.id for one in subscribers(at, wanted))
+        metadata = self._metadata(wanted)
         if not is_subscribed or not metadata.may_read_source(host.domain, wanted.domain):
             raise AccessDenied(str(wanted))
         return host
@@ -164,9 +167,13 @@ class Resources:
     def _metadata(self, path: ResourcePath) -> Metadata:
         with self._directory(path) as at:
             try:
-                return read_metadata(at, path)
+                opened = open_at(at, path)
             except MetadataError:
                 raise ResourceNotFound(str(path)) from None
+            except Busy:
+                raise TransferUnderWay(str(path)) from None
+        opened.file.close()
+        return opened.metadata
 
     @contextmanager
     def _directory(self, path: ResourcePath) -> Iterator[int]:

@@ -16,13 +16,15 @@ from common.errors import SpoolError
 from common.metadata import MetadataError
 from common.resource_jobs import UPDATE
 from common.resource_path import COPY, IN_TRANSFER, ResourcePath
-from common.resource_tree import Busy, current_version, directory, exists, open_regular, read_metadata, root_of
+from common.resource_tree import Busy, current_version, directory, exists, open_at, root_of
 from common.subscriptions import Subscriber, subscribe, unsubscribe
 from lond.commands.listing import PATH, TreePath
 from lond.commands.registry import Argument, Context, RequestError, Trust, command
 
 NOT_FOUND = b"not_found"
 REJECTED = b"rejected"
+
+PATIENCE = 0.2  # seconds that a directory's lock is waited for: the link's other requests wait as well
 
 _log = logging.getLogger(__name__)
 
@@ -70,13 +72,13 @@ def sub(context: Context, path: ResourcePath | TreePath) -> bytes:
 def _subscribed(context: Context, path: ResourcePath, at: int) -> bytes:
     peer = context.session.peer
     try:
-        os.close(open_regular(at, path.name))
-        metadata = read_metadata(at, path)
+        opened = open_at(at, path, PATIENCE)
     except MetadataError:
         return NOT_FOUND
-    if not metadata.may_read_source(peer.domain, path.domain):
+    opened.file.close()
+    if not opened.metadata.may_read_source(peer.domain, path.domain):
         return REJECTED
-    subscribe(at, path, Subscriber(peer.id, peer.ip, context.now()))
+    subscribe(at, path, Subscriber(peer.id, peer.ip, context.now()), PATIENCE)
     return f"{context.site.config.http_base}/raw/{quote(str(path))}".encode("ascii")
 
 
@@ -85,7 +87,7 @@ def unsub(context: Context, path: ResourcePath) -> bytes:
     def unsubscribed(at: int) -> bytes:
         if not is_home(context, path) or current_version(at, path) < 0:
             return NOT_FOUND
-        return b"ok" if unsubscribe(at, path, context.session.peer.id) else b"not_subscribed"
+        return b"ok" if unsubscribe(at, path, context.session.peer.id, PATIENCE) else b"not_subscribed"
 
     return in_directory(context, path, unsubscribed, NOT_FOUND)
 

@@ -22,6 +22,7 @@ from common.errors import LonError
 from common.hosts_table import Host
 from common.resource_path import ResourcePath, split_metadata
 from common.resource_tree import open_resource, root_of
+from lonnet.errors import AccessDenied
 from lonnet.handlers.access import config, members_only, network
 from lonnet.handlers.pages import page_blueprint
 from lonnet.handlers.sending import OCTETS, send
@@ -46,6 +47,9 @@ def raw_file(path: str) -> Response:
         opened = open_resource(root_of(config()), resource)
     except FileNotFoundError:
         abort(404)
+    if not opened.metadata.may_read_source(asking.domain, resource.domain):  # published since the requester was checked
+        opened.file.close()
+        raise AccessDenied(str(resource))
     if is_metadata:
         opened.file.close()
         data = opened.metadata.encode()

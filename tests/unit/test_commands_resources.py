@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from common import resource_tree
+from common.resource_path import ResourcePath
 from lond.commands.registry import Policy
 from lonnet.sessions import Sessions
 from tests.helpers.dispatching import NOW, Lond, make_site
@@ -112,6 +114,33 @@ def test_an_update_is_noted(lond: Lond) -> None:
         lond.session.peer = lond.site.table[host]
         assert lond.ask(f"update:/res/{COPY}") == b"rejected"
     assert len(lond.services.updates.jobs) == 2
+
+
+@pytest.mark.parametrize("command", ["sub", "unsub"])
+def test_a_link_does_not_wait_for_a_locked_directory(lond: Lond, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert lond.ask(f"sub:/res/{A}") == URL
+    waited: list[float] = []
+    monkeypatch.setattr(resource_tree.time, "monotonic", lambda: sum(waited))
+    monkeypatch.setattr(resource_tree.time, "sleep", waited.append)
+    root, path = lond.site.config.doc_root / "res", ResourcePath.parse(A)
+    with resource_tree.directory(root, path) as at, resource_tree.locked(at, exclusive=True):
+        assert lond.ask(f"{command}:/res/{A}").startswith(b"error: 11 ")
+    assert sum(waited) < 0.5
+
+
+def test_a_half_published_version_counts(lond: Lond, monkeypatch: pytest.MonkeyPatch) -> None:
+    rename = resource_tree.rename
+
+    def killed(at: int, old: str, new: str) -> None:
+        if new.endswith(".meta"):
+            raise InterruptedError
+        rename(at, old, new)
+
+    monkeypatch.setattr(resource_tree, "rename", killed)
+    with pytest.raises(InterruptedError):
+        put_resource(lond.site.config.doc_root / "res", PRIVATE, b"two", new_version=True, copyright="public")
+    monkeypatch.undo()
+    assert lond.ask(f"sub:/res/{PRIVATE}").startswith(b"http")
 
 
 class Nobody(Policy):

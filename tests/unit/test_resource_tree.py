@@ -49,6 +49,39 @@ def test_versions_are_kept(tmp_path: Path) -> None:
     assert names(tmp_path) == {f"a{n}.html{end}" for n in ("", ".1", ".2") for end in ("", ".meta")}
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "both"),
+    [
+        ("public", "private", "private"),
+        ("private", "public", "private"),
+        ("public", "domain", "domain"),
+        ("domain", "public", "domain"),
+        ("public", "hub,uni", "hub,uni"),
+        ("hub,uni", "uni", "uni"),
+        ("hub,uni", "uni,xyz", "uni"),
+        ("hub", "uni", "domain"),
+        ("hub", "domain", "domain"),
+        ("hub", "hub,uni", "hub"),
+    ],
+)
+def test_older_versions_are_for_nobody_who_may_not_have_the_new_one(
+    tmp_path: Path, old: str, new: str, both: str
+) -> None:
+    for copyright in (old, old, new):
+        put_resource(tmp_path, str(PATH), b"one", copyright=copyright, new_version=True)
+    for number in (1, 2):
+        older = ResourcePath.parse(f"msu/smith/kin/a.{number}.html")
+        content, metadata, _ = read(tmp_path, older)
+        assert (content, metadata.copyright, metadata.version) == (b"one", both, number)
+    assert read(tmp_path)[1].copyright == new
+
+
+def test_a_closed_source_closes_that_of_older_versions() -> None:
+    assert Metadata(copyright="public").narrowed(Metadata(sourceavail="closed", copyright="public"), "msu") == Metadata(
+        copyright="public", sourceavail="closed"
+    )
+
+
 def test_a_copy_says_so_and_goes_without_a_trace(tmp_path: Path) -> None:
     put(tmp_path, OLD, copy_of="msul1")
     assert read(tmp_path)[2] == "msul1"

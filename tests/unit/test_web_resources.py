@@ -333,6 +333,23 @@ def test_what_is_withdrawn_is_not_sent_even_to_subscribers(net: NetInMemory, app
     assert Browser(app, MEMBER).get(f"/raw/{PATH}").status_code == 403
 
 
+def test_what_is_withdrawn_while_somebody_asks_is_not_sent(
+    net: NetInMemory, app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(net)
+    subscribe(tmp_path)
+    check = net.resources.check_requester
+
+    def checked_too_early(path: str, ip: str) -> object:
+        host = check(path, ip)
+        publish(net, content=b"secret", copyright="private")
+        return host
+
+    monkeypatch.setattr(net.resources, "check_requester", checked_too_early)
+    answer = Browser(app, MEMBER).get(f"/raw/{PATH}")
+    assert answer.status_code == 403 and b"secret" not in answer.data
+
+
 def test_raw_can_be_mounted_alone_in_another_application(net: NetInMemory, tmp_path: Path) -> None:
     publish(net)
     subscribe(tmp_path)
