@@ -1,7 +1,9 @@
 """An author's resource on the home server: a new version takes its place, and every subscriber is told.
 
 A publication is on disk as a job (:mod:`common.resource_jobs`) before the new version takes its place, and is deleted
-when all subscribers have been told; if the publishing process is killed in between, lond's workers tell them.
+when all subscribers have been told, or have jobs of their own because they could not be; if the publishing process is
+killed in between, lond's workers tell them. Where access became narrower, older versions are for nobody else either
+(:func:`common.resource_tree.install`), and their subscribers are told as well.
 
 Promises: what :func:`publish` has returned from is on disk, the version before it kept as NAME.N.EXT; each
 subscriber has been sent ``update:PATH`` as a critical message, which is done or on disk.
@@ -13,21 +15,33 @@ old version stands then. Logs each publication (info), and what a subscriber ans
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
-from common.errors import LonError
-from common.metadata import Metadata
+from common.errors import LonError, SpoolError
+from common.metadata import Metadata, MetadataError
 from common.resource_jobs import ANNOUNCE, ResourceJobs, jobs_path
 from common.resource_path import ResourcePath
-from common.resource_tree import FILE_MODE, directory, install, locked, new_name, remove, root_of
-from common.subscriptions import Subscriber, subscribers, unsubscribe
+from common.resource_tree import (
+    FILE_MODE,
+    directory,
+    install,
+    locked,
+    new_name,
+    older_paths,
+    read_metadata,
+    remove,
+    root_of,
+)
+from common.subscriptions import Subscriber, forget, subscribers
 from lonnet.deadline import Deadline, limit
-from lonnet.errors import NotHomeServer, UnexpectedReply
+from lonnet.errors import DeliveryFailed, NotHomeServer, RemoteError, UnexpectedReply
 from lonnet.homes import Net
 from lonnet.replication import home_of
 from lonnet.replies import Delivery, failure
@@ -37,6 +51,9 @@ log = logging.getLogger(__name__)
 CHUNK = 262144  # bytes
 ANNOUNCE_AFTER = 60.0  # seconds that the publisher has for telling the subscribers before a worker does it
 
+TELL_AGAIN = 1.0  # seconds until who could not be told is told again
+
+_NOT_NOW = (errno.EIO, errno.EAGAIN, errno.ENOSPC)  # errors of a subscriber that pass
 _GONE = ("not_found", "rejected", "no_such_host")  # replies after which a host is a subscriber no more
 
 
@@ -47,6 +64,7 @@ class Publication:
     :param subscribers: as they were when the new version took its place.
     :param deliveries: what became of ``update:PATH``, by host id.
     :param failures: why it could be neither delivered nor stored, by host id; these are told later.
+    :param refusals: what those answered that will not hear of it, by host id; they are not asked again.
     """
 
     path: ResourcePath
@@ -55,6 +73,15 @@ class Publication:
     subscribers: tuple[Subscriber, ...] = ()
     deliveries: Mapping[str, Delivery] = field(default_factory=dict)
     failures: Mapping[str, LonError] = field(default_factory=dict)
+    refusals: Mapping[str, LonError] = field(default_factory=dict)
+
+
+class Told(NamedTuple):
+    """What became of ``update:PATH``, by host id; see :class:`Publication`."""
+
+    deliveries: dict[str, Delivery]
+    failures: dict[str, LonError]
+    refusals: dict[str, LonError]
 
 
 def require_home(net: Net, path: ResourcePath) -> None:
@@ -85,53 +112,94 @@ def publish(net: Net, path: ResourcePath, source: BinaryIO, metadata: Metadata) 
                 metadata = _written(at, name, source, metadata, config.max_resource)
                 job = jobs.add(ANNOUNCE, str(path), ANNOUNCE_AFTER)
                 with locked(at, exclusive=True):
+                    before = _older(at, path)
                     metadata = install(at, path, name, metadata, new_version=True)
                     known = tuple(subscribers(at, path))
+                    narrowed = [older for older, access in _older(at, path).items() if before.get(older) != access]
+                    told_too = {older: subscribers(at, older) for older in narrowed}
             finally:
                 remove(at, name)
         log.info("resource %s, version %d, published; %d subscribers", path, metadata.version, len(known))
-        deliveries, failures = tell(net, path, known)
-        if not failures:
+        told = tell(net, path, known)
+        try:
+            _have_told_later(jobs, path, told)
+            for older, others in told_too.items():
+                _have_told_later(jobs, older, tell(net, older, others))
             jobs.finish(job)
-        return Publication(path, metadata.version, metadata, known, deliveries, failures)
+        except SpoolError as error:  # it is published; the job that is on disk tells everybody once more
+            log.warning("the subscribers of %s are told once more: %s", path, error)
+        return Publication(path, metadata.version, metadata, known, told.deliveries, told.failures, told.refusals)
     finally:
         jobs.close()
 
 
-def announce(net: Net, path: ResourcePath) -> Mapping[str, LonError]:
-    """Tell the subscribers of a publication whose publisher did not come to it; the failures."""
+def _older(at: int, path: ResourcePath) -> dict[ResourcePath, Metadata]:
+    found = {}
+    for older in older_paths(at, path):
+        with suppress(OSError, MetadataError):
+            found[older] = read_metadata(at, older)
+    return found
+
+
+def announce(net: Net, path: ResourcePath, host: str = "") -> None:
+    """Tell the subscribers of a publication, and of the versions before it, whose publisher did not come to it.
+
+    :param host: only this one, which could not be told before.
+    :raises LonError: it could not be told now either; without `host`, who could not is told later.
+    """
     try:
         with directory(root_of(net.site.config), path) as at:
-            known = subscribers(at, path)
+            known = {one: subscribers(at, one) for one in (path, *([] if host else older_paths(at, path)))}
     except FileNotFoundError:
-        return {}
-    return tell(net, path, known)[1]
+        return
+    if host:
+        told = tell(net, path, [one for one in known[path] if one.host == host])
+        for error in told.failures.values():
+            raise error
+        return
+    jobs = ResourceJobs(jobs_path(net.site.config))
+    try:
+        for one, them in known.items():
+            _have_told_later(jobs, one, tell(net, one, them))
+    finally:
+        jobs.close()
 
 
-def tell(net: Net, path: ResourcePath, known: Sequence[Subscriber]) -> tuple[dict[str, Delivery], dict[str, LonError]]:
+def _have_told_later(jobs: ResourceJobs, path: ResourcePath, told: Told) -> None:
+    """A job for each subscriber that could not be told, so that nobody is told again because of another one."""
+    for host in told.failures:
+        jobs.add(f"{ANNOUNCE} {host}", str(path), TELL_AGAIN)
+
+
+def tell(net: Net, path: ResourcePath, known: Sequence[Subscriber]) -> Told:
     """Send ``update:PATH`` to subscribers; all together have lonCriticalTimeout, then it is stored for the others."""
     deadline = Deadline(limit(None, net.site.config.critical_timeout))
-    deliveries: dict[str, Delivery] = {}
-    failures: dict[str, LonError] = {}
+    told = Told({}, {}, {})
     for at, subscriber in enumerate(known):
         host = subscriber.host
         reply = net.critical(f"update:{path.wire}", host, deadline.share(len(known) - at))
         if reply == "con_delayed":
-            deliveries[host] = Delivery.DELAYED
+            told.deliveries[host] = Delivery.DELAYED
         elif reply == "ok" or reply in _GONE:
-            deliveries[host] = Delivery.DONE
+            told.deliveries[host] = Delivery.DONE
             if reply != "ok":
-                _forget(net, path, host, reply)
+                _forget(net, path, subscriber, reply)
         else:
-            failures[host] = failure(host, reply) or UnexpectedReply(host, "update", reply)
-            log.warning("update of %s: %s", path, failures[host])
-    return deliveries, failures
+            error = failure(host, reply) or UnexpectedReply(host, "update", reply)
+            if isinstance(error, DeliveryFailed) or (isinstance(error, RemoteError) and error.number in _NOT_NOW):
+                told.failures[host] = error
+                log.warning("update of %s: %s", path, error)
+            else:
+                told.refusals[host] = error
+                log.warning("%s refuses to hear of the update of %s: %s", host, path, error)
+    return told
 
 
-def _forget(net: Net, path: ResourcePath, host: str, reply: str) -> None:
-    log.info("%s has no copy of %s (%s); its subscription ends", host, path, reply)
+def _forget(net: Net, path: ResourcePath, subscriber: Subscriber, reply: str) -> None:
+    """End a subscription, unless the host has subscribed once more since it was told."""
+    log.info("%s has no copy of %s (%s); its subscription ends", subscriber.host, path, reply)
     with directory(root_of(net.site.config), path) as at:
-        unsubscribe(at, path, host)
+        forget(at, path, subscriber)
 
 
 def _written(at: int, name: str, source: BinaryIO, metadata: Metadata, most: int) -> Metadata:

@@ -1,8 +1,9 @@
 """The end of copies that nobody uses, and of what killed processes have left in the tree.
 
 A copy that was last used longer ago than lonExpire is deleted, then ``unsub:PATH`` goes to its home server as a
-critical message. Files that a publication or a transfer left incomplete go when they are older than
-:data:`LEFTOVER_SECONDS` and nobody holds them; so do directories that have been empty for as long.
+critical message; until that is done or on disk nobody fetches the resource again. Files that a publication or
+a transfer left incomplete go when they are older than :data:`LEFTOVER_SECONDS` and nobody holds them; so do
+directories that have been empty for as long.
 
 Promises: originals are never deleted: what is not marked as a copy is none, and a copy whose author has moved
 to this host becomes an original. Logs each copy that goes (info); what could not be unsubscribed (warning).
@@ -80,8 +81,28 @@ def drop(net: Net, path: ResourcePath, deadline: Deadline, *, unused_for: float 
     :returns: DONE if it is kept.
     """
     home = _home_of(net, path, deadline)
-    if not _removed(net, path, home, unused_for) or not home:
-        return Delivery.DONE
+    root = root_of(net.site.config)
+    try:
+        with directory(root, path, create=True) as at:
+            fd = begin_transfer(at, path)
+            if fd is None:
+                raise TransferUnderWay(str(path))
+            try:
+                # Held until the home server has heard of it or the message is on disk: whoever fetches the resource
+                # again subscribes after that, and no late unsubscription ends the new subscription.
+                if not _remove(net, path, at, home, unused_for) or not home:
+                    return Delivery.DONE
+                return _unsubscribe(net, path, home, deadline)
+            finally:
+                end_transfer(at, path, fd)
+                os.close(fd)
+    except FileNotFoundError:  # somebody removed a directory that was empty
+        raise TransferUnderWay(str(path)) from None
+    finally:
+        prune(root, path)
+
+
+def _unsubscribe(net: Net, path: ResourcePath, home: str, deadline: Deadline) -> Delivery:
     reply = net.critical(f"unsub:{path.wire}", home, deadline.left())
     if reply == "con_delayed":
         return Delivery.DELAYED
@@ -103,26 +124,8 @@ def _home_of(net: Net, path: ResourcePath, deadline: Deadline) -> str:
         return copy.copy_of if copy.copy_of in net.site.table else ""
 
 
-def _removed(net: Net, path: ResourcePath, home: str, unused_for: float | None) -> bool:
-    """Whether the home server is to be told that there is no copy."""
-    root = root_of(net.site.config)
-    try:
-        with directory(root, path) as at:
-            fd = begin_transfer(at, path)
-            if fd is None:
-                raise TransferUnderWay(str(path))
-            try:
-                return _remove(net, path, at, home, unused_for)
-            finally:
-                end_transfer(at, path, fd)
-                os.close(fd)
-    except FileNotFoundError:
-        return home != net.site.own.id
-    finally:
-        prune(root, path)
-
-
 def _remove(net: Net, path: ResourcePath, at: int, home: str, unused_for: float | None) -> bool:
+    """Whether the home server is to be told that there is no copy."""
     with locked(at, exclusive=True):
         if home == net.site.own.id:
             remove(at, path.name + COPY)

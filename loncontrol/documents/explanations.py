@@ -182,8 +182,14 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
     "no socket of %s after %.0f s, waiting longer": ("a page waits for a link to come back", ""),
     "resource %s, version %d, published; %d subscribers": (
         "an author's resource has a new version; the servers that have a copy are told", ""),
+    "%s refuses to hear of the update of %s: %s": (
+        "a subscriber does not take notice of a new version, and is not asked again; its readers keep the old one",
+        "ask its administrator; if it is not to have the resource, delete it from the file NAME.subscription"),
+    "the subscribers of %s are told once more: %s": (
+        "a publication is done, but the queue of updates can't be written",
+        "make room; look at the owner of lonDaemons"),
     "update of %s: %s": (
-        "a server that has a copy does not want to hear of the new version", "as the message says"),
+        "a server that has a copy could not be told of the new version; it is told later", "as the message says"),
     "%s has no copy of %s (%s); its subscription ends": ("that server has deleted its copy", ""),
     "resource %s, version %d, fetched from %s": ("a copy was made or renewed", ""),
     "copy of %s deleted": ("nobody had used it for lonExpire seconds", ""),

@@ -3,7 +3,8 @@
 An update: a copy that was not used for lonExpire is deleted and unsubscribed; any other is fetched again. If the home
 server says that the resource is no more, or not for this host, the copy goes. A try that fails is repeated, after
 lonRetryFirst doubling to lonRetryMax with 20 % jitter, until the request is londUpdateAge old: then the outdated copy
-is deleted, so that the next reader's request fetches the new one or says why it can't.
+is deleted, so that the next reader's request fetches the new one or says why it can't. While it can't be deleted, that
+is tried again every lonRetryMax.
 
 Raises nothing. Logs: what was done (info), failed tries (warning), giving up (critical), a bug with its traceback.
 """
@@ -50,7 +51,7 @@ def perform(net: Lonnet, job: Job) -> Outcome:
         log.error("a job for no resource is dropped: %s", error)
         return Outcome()
     try:
-        _update(net, path) if job.kind == UPDATE else _announce(net, path)
+        _update(net, path) if job.kind == UPDATE else announce(net, path, job.kind.partition(" ")[2])
     except (LonError, OSError) as error:
         return _failed(net, job, path, error)
     except Exception as error:  # the end of this try; other jobs must not wait behind one that breaks us
@@ -83,11 +84,6 @@ def _drop(net: Lonnet, path: ResourcePath, unused_for: float | None) -> None:
     drop(net, path, deadline, unused_for=unused_for)
 
 
-def _announce(net: Lonnet, path: ResourcePath) -> None:
-    if failures := announce(net, path):
-        raise next(iter(failures.values()))
-
-
 def _failed(net: Lonnet, job: Job, path: ResourcePath, error: Exception) -> Outcome:
     config = net.site.config
     if time.time() - job.created < config.update_age:
@@ -101,4 +97,5 @@ def _failed(net: Lonnet, job: Job, path: ResourcePath, error: Exception) -> Outc
             _drop(net, path, None)
         except (LonError, OSError) as trouble:
             log.critical("outdated copy of %s could not be deleted: %s", path, trouble)
+            return Outcome(config.retry_max)
     return Outcome()

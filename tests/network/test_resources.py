@@ -312,6 +312,20 @@ def test_a_withdrawn_right_ends_the_copy(network: Site, at: At, home: Lonnet, pa
         at(ELSEWHERE).resources.fetch(path)
 
 
+def test_a_withdrawn_right_ends_copies_of_older_versions(network: Site, at: At, home: Lonnet, path: str) -> None:
+    older = path.replace(".html", ".1.html")
+    for content in (b"one", b"two"):
+        publish(home, path, content)
+    for host in (ACCESS, ELSEWHERE):
+        at(host).resources.fetch(older)
+    publish(home, path, b"three", Metadata(copyright="domain"))
+    eventually(lambda: not here(network[0].hosts[ELSEWHERE], older).exists())
+    eventually(lambda: at(ACCESS).resources.fetch(older).metadata.copyright == "domain")
+    assert content_of(at(ACCESS).resources.fetch(older)) == b"one"
+    with pytest.raises(AccessDenied):
+        at(ELSEWHERE).resources.fetch(older)
+
+
 def test_a_publisher_that_was_killed_is_finished_for(network: Site, at: At, home: Lonnet, path: str) -> None:
     publish(home, path, b"one")
     at(ACCESS).resources.fetch(path)

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from common import resource_tree
 from common.config import Config
 from common.resource_jobs import ANNOUNCE, UPDATE, Job, ResourceJobs, jobs_path
 from common.resource_path import ResourcePath
-from common.resource_tree import directory
+from common.resource_tree import begin_transfer, directory, locked
 from common.site import Site
 from common.subscriptions import Subscriber, subscribe
 from lond.updates.recovery import recover
@@ -24,6 +25,7 @@ from lond.updates.work import Outcome, perform
 from lonnet.copies import Touches
 from lonnet.errors import AccessDenied, ResourceNotFound, TransferFailed, UnexpectedReply
 from lonnet.homes import HomeCache
+from lonnet.replies import Delivery
 from lonnet.resources import Resources
 from tests.helpers.fake_net import FakeNet
 from tests.helpers.published import put_resource
@@ -136,10 +138,84 @@ def test_an_announcement_tells_whom_it_can(host: OneHost) -> None:
         return {HOME: "not_found", HERE: "con_failed"}.get(host, "no_such_host")
 
     host.critical = reply  # type: ignore[method-assign]
-    assert perform(host, job(ANNOUNCE)).again_in is not None  # type: ignore[arg-type]
-    assert [one.host for one in host.resources.subscribers(PATH)] == [HERE], "the others have no copy"
-    host.critical = lambda *_: "con_delayed"  # type: ignore[method-assign]
     assert perform(host, job(ANNOUNCE)) == Outcome()  # type: ignore[arg-type]
+    assert [one.host for one in host.resources.subscribers(PATH)] == [HERE], "the others have no copy"
+    with closing(ResourceJobs(jobs_path(host.site.config))) as jobs:
+        assert [(kind, path) for kind, path, _, _ in jobs.waiting()] == [(f"{ANNOUNCE} {HERE}", PATH)]
+    again = job(f"{ANNOUNCE} {HERE}")
+    assert perform(host, again).again_in is not None  # type: ignore[arg-type]
+    host.critical = lambda *_: "con_delayed"  # type: ignore[method-assign]
+    assert perform(host, again) == Outcome()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("reply", "again"),
+    [("con_failed", True), ("error: 28 no space left on device", True), ("error: 11 locked", True),
+     ("refused", False), ("unknown_cmd", False), ("error: 22 not the path of a resource", False), ("what?", False)],
+)  # fmt: skip
+def test_who_refuses_is_not_told_again_and_nobody_because_of_another(host: OneHost, reply: str, again: bool) -> None:
+    with directory(host.site.config.doc_root / "res", ResourcePath.parse(PATH), create=True) as at:
+        for id in ("good", "bad"):
+            subscribe(at, ResourcePath.parse(PATH), Subscriber(id, "127.0.0.1", 1))
+    told: list[str] = []
+    host.critical = lambda _, to, __: (told.append(to), reply if to == "bad" else "ok")[1]  # type: ignore[assignment]
+    perform(host, job(ANNOUNCE))  # type: ignore[arg-type]
+    with closing(ResourceJobs(jobs_path(host.site.config))) as jobs:
+        waiting = [kind for kind, _, _, _ in jobs.waiting()]
+    assert waiting == ([f"{ANNOUNCE} bad"] if again else [])
+    for kind in waiting:
+        assert perform(host, job(kind)).again_in is not None  # type: ignore[arg-type]
+    assert told == (["good", "bad", "bad"] if again else ["good", "bad"])
+
+
+def test_who_subscribes_again_while_it_is_told_stays_a_subscriber(host: OneHost) -> None:
+    path = ResourcePath.parse(PATH)
+    with directory(host.site.config.doc_root / "res", path, create=True) as at:
+        subscribe(at, path, Subscriber(HERE, "127.0.0.1", 1000))
+
+        def critical(*_: object) -> str:
+            subscribe(at, path, Subscriber(HERE, "127.0.0.1", 1000))  # in the same second
+            return "not_found"
+
+        host.critical = critical  # type: ignore[method-assign]
+        perform(host, job(ANNOUNCE))  # type: ignore[arg-type]
+    assert [one.host for one in host.resources.subscribers(PATH)] == [HERE]
+
+
+def test_nobody_fetches_a_copy_again_before_its_end_is_told(host: OneHost) -> None:
+    copy_at(host)
+
+    def critical(*_: object) -> str:
+        with directory(host.site.config.doc_root / "res", ResourcePath.parse(PATH)) as at:
+            assert begin_transfer(at, ResourcePath.parse(PATH)) is None
+        host.sent.append("told")
+        return "ok"
+
+    host.critical = critical  # type: ignore[method-assign]
+    assert host.resources.unsubscribe(PATH) is Delivery.DONE
+    assert host.sent[-1] == "told" and not (host.site.config.doc_root / "res/msu").exists()
+
+
+def test_an_outdated_copy_that_can_t_be_deleted_now_is_not_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = OneHost(tmp_path, update_age=100.0)
+    file = copy_at(host)
+    with directory(tmp_path / "res", ResourcePath.parse(PATH)) as at:
+        monkeypatch.setattr(resource_tree, "LOCK_SECONDS", 0.02)
+        with locked(at, exclusive=True):
+            assert perform(host, job(age=101)) == Outcome(host.site.config.retry_max)  # type: ignore[arg-type]
+    assert file.exists()
+    host.answers["unsub"] = "con_delayed"
+    assert perform(host, job(age=101)) == Outcome()  # type: ignore[arg-type]
+    assert not file.exists()
+
+
+def test_a_lock_at_the_home_server_is_waited_for(host: OneHost) -> None:
+    replies = iter(["error: 11 the directory is locked, try again", "rejected"])
+    host.reply = lambda command, *_: "found" if command.startswith("home") else next(replies)  # type: ignore
+    with pytest.raises(AccessDenied):
+        host.resources.subscribe(PATH)
 
 
 @pytest.mark.parametrize(
