@@ -1,7 +1,7 @@
 """``loncontrol``: what an init script calls, and what an administrator types first.
 
-Exit codes are those of the LSB for init scripts: 0 good; else 1 failed, 2 usage, 4 not as root, 6 not configured, 7 not
-running. `status` has its own (:mod:`loncontrol.service`). The commands are in the modules imported here.
+Exit codes are those of the LSB for init scripts: 0 good; else 1 failed, 2 usage, 4 not as this user, 6 not configured,
+7 not running. `status` has its own (:mod:`loncontrol.service`). The commands are in the modules imported here.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ EPILOG = epilog(
         (str(FAILED), "failed; status: a daemon is dead with its pid file left; check: warning"),
         (str(USAGE), "wrong use; check: critical"),
         ("3", "status: stopped; check: nothing is known"),
-        (str(NOT_ALLOWED), "root called it, but the daemons' files belong to another user"),
+        (str(NOT_ALLOWED), "this user may not look, or is root where the daemons' files belong to another user"),
         (str(NOT_CONFIGURED), "the configuration or a table is wrong"),
         (str(NOT_RUNNING), "the daemons do not run"),
     ),
@@ -76,6 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return complain(str(error), NOT_CONFIGURED)
     except SpoolError as error:
         return complain(str(error))
+    except PermissionError as error:
+        return complain(f"{error}; run it as the daemons' user, or as root by the installed command", NOT_ALLOWED)
 
 
 def _why_not_root(conf: Path) -> str:

@@ -31,16 +31,20 @@ def _seconds(text: str) -> float:
     argument("--warn", type=_seconds, default=300.0, metavar="SECONDS", help="age of a delayed message (300)"),
     argument("--crit", type=_seconds, default=3600.0, metavar="SECONDS", help="age of a delayed message (3600)"),
     description="Exit code 0: all is well. 1: a peer is down, messages are held or failed, or the oldest delayed "
-    "message is older than --warn. 2: a daemon does not run, a peer is given up, its process hangs or its FIFO can't "
-    "be read, or a message is older than --crit. 3: the configuration is wrong. A paused peer is at most a warning.",
+    "message is older than --warn. 2: a daemon does not run or hangs, a peer is given up, its process is missing or "
+    "hangs, its FIFO can't be read, or a message is older than --crit. 3: the configuration is wrong, or this user may "
+    "not look. A paused peer is at most a warning.",
 )
 def check(conf: Path, options: argparse.Namespace) -> int:
     """The worst of all that is found decides."""
     try:
-        control = Control(load_site(conf), conf)
-    except ConfigError as error:
+        return _check(Control(load_site(conf), conf), options)
+    except (ConfigError, PermissionError) as error:
         say(f"LONCAPA UNKNOWN - {error}")
         return UNKNOWN
+
+
+def _check(control: Control, options: argparse.Namespace) -> int:
     found = list(peers(control.site, control.lonc.state is State.RUNNING))
     troubles = [(CRITICAL, f"{d.name} does not run") for d in control.daemons if d.state is not State.RUNNING]
     if control.lonc.state is not State.RUNNING:

@@ -53,10 +53,17 @@ class Daemon:
 
     @property
     def state(self) -> State:
-        """See :class:`State`."""
+        """See :class:`State`.
+
+        :raises OSError: this user may not look.
+        """
         if self.pid is not None:
             return State.RUNNING
-        return State.DEAD if self.pid_file.exists() else State.STOPPED
+        try:
+            self.pid_file.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return State.STOPPED
+        return State.DEAD
 
     def start(self) -> tuple[int, str]:
         """Start it in the background; its exit code and its words. Returns when it serves or has failed."""

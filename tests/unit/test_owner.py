@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -11,6 +14,7 @@ import loncontrol.command_line
 import loncron.command_line
 from common.config import Config, read_config
 from common.owner import why_not_root
+from tests.helpers.in_child import in_child
 
 STRANGER = 4711
 
@@ -73,3 +77,27 @@ def test_what_belongs_to_root_is_root_s_to_change(
     give_away(config.daemons_dir)
     assert loncontrol.command_line.main(["--conf", str(conf), "remove-host", "msul9"]) != 4
     assert "belongs to" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("command", "code"), [("status", 4), ("peers", 4), ("check", 3)])
+def test_who_may_not_look_is_told_so(command: str, code: int) -> None:
+    with TemporaryDirectory(prefix="loncapa-") as name:  # a stranger does not get at pytest's directories
+        directory = Path(name)
+        directory.chmod(0o755)
+        conf, logs = directory / "loncapa.conf", directory / "logs"
+        values = {"lonHostID": "msul1", "lonDaemons": name, "lonTabDir": name, "lonSockDir": name}
+        conf.write_text("".join(f"PerlSetVar {key} {value}\n" for key, value in values.items()))
+        (directory / "hosts.tab").write_text("msul1:msu:library:a.example.org:127.0.0.1\n")
+        logs.mkdir(mode=0o750)
+        give_away(directory)  # the daemons', whose logs others do not see
+        give_away(logs)
+
+        def asked() -> tuple[int, str]:
+            os.setresuid(STRANGER + 1, STRANGER + 1, STRANGER + 1)
+            said = io.StringIO()
+            with redirect_stdout(said), redirect_stderr(said):
+                return loncontrol.command_line.main(["--conf", str(conf), command]), said.getvalue()
+
+        found, said = in_child(asked)
+    assert (found, "Traceback" in said) == (code, False)
+    assert f"Permission denied: '{logs}/lon" in said
