@@ -48,7 +48,10 @@ EPILOG = epilog(
         (str(FAILED), "failed; status: a daemon is dead with its pid file left; check: warning"),
         (str(USAGE), "wrong use; check: critical"),
         ("3", "status: stopped; check: nothing is known"),
-        (str(NOT_ALLOWED), "this user may not look, or is root where the daemons' files belong to another user"),
+        (
+            str(NOT_ALLOWED),
+            "this user may not look, or is root and the daemons' files are another user's; status: a daemon hangs",
+        ),
         (str(NOT_CONFIGURED), "the configuration or a table is wrong"),
         (str(NOT_RUNNING), "the daemons do not run"),
     ),

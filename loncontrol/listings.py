@@ -62,7 +62,7 @@ def _row(peer: Peer) -> list[str]:
 
 
 def _colour(peer: Peer) -> str:
-    if peer.state in ("down", "given up", "hung", "stopped"):
+    if peer.unreadable or peer.state in ("down", "given up", "hung", "stopped"):
         return RED
     return GREEN if peer.state == "up" and not peer.held + peer.failed else YELLOW
 

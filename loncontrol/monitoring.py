@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from common.config import Config
 from common.errors import ConfigError
 from common.site import load_site
 from loncontrol.control import Control, argument, command_without_site, say
-from lonstatus.daemons import State
+from lonstatus.daemons import Daemon, State, silence
 from lonstatus.peers import Peer, peers
 from lonstatus.text import duration
 
@@ -45,27 +46,36 @@ def check(conf: Path, options: argparse.Namespace) -> int:
 
 
 def _check(control: Control, options: argparse.Namespace) -> int:
-    found = list(peers(control.site, control.lonc.state is State.RUNNING))
-    troubles = [(CRITICAL, f"{d.name} does not run") for d in control.daemons if d.state is not State.RUNNING]
-    if control.lonc.state is not State.RUNNING:
+    lonc_runs = control.lonc.state is State.RUNNING
+    found = list(peers(control.site, lonc_runs))
+    troubles = [(CRITICAL, text) for daemon in control.daemons if (text := _trouble_of(daemon, control.config))]
+    if not lonc_runs:
         found = [peer for peer in found if peer.oldest is not None or peer.held or peer.failed or peer.unreadable]
-    troubles += [trouble for peer in found for trouble in troubles_of(peer, options.warn, options.crit)]
+    troubles += [trouble for peer in found for trouble in troubles_of(peer, options.warn, options.crit, lonc_runs)]
     worst = max((level for level, _ in troubles), default=OK)
     words = ", ".join(text for _, text in sorted(troubles, key=lambda trouble: -trouble[0]))
     say(f"LONCAPA {WORDS[worst]} - {words or f'{len(found)} peers up'} | {_performance(found, options)}")
     return worst
 
 
-def troubles_of(peer: Peer, warn: float, crit: float) -> list[tuple[int, str]]:
+def _trouble_of(daemon: Daemon, config: Config) -> str:
+    if daemon.state is not State.RUNNING:
+        return f"{daemon.name} does not run"
+    silent = silence(config, daemon.name)
+    return f"{daemon.name} hangs since {duration(silent)}" if silent > config.hung_after else ""
+
+
+def troubles_of(peer: Peer, warn: float, crit: float, lonc_runs: bool = True) -> list[tuple[int, str]]:
     """What is wrong with a peer, each with its level.
 
     :param warn: seconds that its oldest delayed message may be old.
     :param crit: seconds.
+    :param lonc_runs: if it does not, that no peer has a link is no news of each.
     """
     found = [(CRITICAL, f"{peer.host}: {peer.last_error}")] if peer.unreadable else []
     if peer.state in DOWN:
         found.append((WARNING, f"{peer.host} {peer.state} ({peer.why or 'not tried yet'})"))
-    elif peer.state in LOST and not peer.why.startswith("lonc does not run"):
+    elif peer.state in LOST and lonc_runs:
         found.append((CRITICAL, f"{peer.host} {peer.state} ({peer.why})"))
     if peer.oldest is not None and peer.oldest > min(warn, crit):
         critical = peer.oldest > crit and peer.state != "paused"

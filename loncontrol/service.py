@@ -1,6 +1,7 @@
 """The commands of an init script: start, stop, reload, status.
 
-`status` exits with 0 if both daemons run, 1 if one is dead with its pid file left, 3 if it is stopped.
+`status` exits with 0 if both daemons run, 1 if one is dead with its pid file left, 3 if it is stopped, 4 if one hangs:
+whether it serves is not known.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ from loncontrol.control import (
     complain,
     say,
 )
-from lonstatus.daemons import State
+from lonstatus.daemons import State, silence
+from lonstatus.text import duration
 
-STATUS_DEAD, STATUS_STOPPED = 1, 3
+STATUS_DEAD, STATUS_STOPPED, STATUS_UNKNOWN = 1, 3, 4
 _Options = argparse.Namespace
 
 
@@ -109,12 +111,16 @@ def configtest(control: Control, _options: _Options) -> int:
 def status(control: Daemons, _options: _Options) -> int:
     """One line per daemon; the exit code is the answer."""
     states = [daemon.state for daemon in control.daemons]
+    hung = 0
     for daemon, state in zip(control.daemons, states, strict=True):
-        say(f"{daemon.name}: {state.value}" + (f", pid {daemon.pid}" if state is State.RUNNING else ""))
+        silent = silence(control.config, daemon.name) if state is State.RUNNING else 0.0
+        hangs = f", hangs since {duration(silent)}" if silent > control.config.hung_after else ""
+        hung += bool(hangs)
+        say(f"{daemon.name}: {state.value}" + (f", pid {daemon.pid}{hangs}" if state is State.RUNNING else ""))
     for host, pause in _paused(control).items():
         say(f"{host} is paused since {time.ctime(pause.when)} {pause}")
     if all(state is State.RUNNING for state in states):
-        return OK
+        return STATUS_UNKNOWN if hung else OK
     return STATUS_DEAD if State.DEAD in states else STATUS_STOPPED
 
 

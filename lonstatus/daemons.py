@@ -101,10 +101,10 @@ class Daemon:
         return True
 
 
-def silence(site: Site, name: str) -> float:
+def silence(config: Config, name: str) -> float:
     """For how many seconds the parent of a running daemon has not turned its loop; 0 if nothing is known of that."""
     try:
-        counted = Counters.read(counters_path(site.config.sock_dir, name), STORED[name])
+        counted = Counters.read(counters_path(config.sock_dir, name), STORED[name])
         turned = counted[""].latest("turned")
     except (OSError, ValueError, KeyError):
         return 0.0

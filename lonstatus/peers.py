@@ -18,13 +18,14 @@ from common.scoreboard import Scoreboard, Slot, scoreboard_path
 from common.site import Site
 
 HUNG_SECONDS = 10.0  # without a heartbeat (one a second) a child counts as hung
+NO_LONC, NO_CHILD = "lonc does not run", "lonc has no child for it: see its log"
 COLUMNS = (
     ("HOST", "host id"),
     (
         "STATE",
         "up; idle (up, and nobody is connected to it); delivering (link stands, delayed messages first); connecting; "
         "down; given up (tried now and then only); paused (by `loncontrol pause`); hung (its process does not answer); "
-        "draining (ends, answers what it has read); stopped (lonc does not run)",
+        "draining (ends, answers what it has read); stopped (lonc does not run, or has no child for it)",
     ),
     ("SINCE", "how long it has been in that state"),
     ("REQUESTS", "sent over this link since it came up"),
@@ -97,7 +98,8 @@ def peers(site: Site, running: bool) -> Iterator[Peer]:
     paused = pauses(site.config.delayed_dir)
     for host in site.table.hosts:
         found = messages(site, host)
-        yield _peer(host, slots.get(host), paused.get(host), found, site.config.max_attempts)
+        missing = NO_CHILD if running else NO_LONC
+        yield _peer(host, slots.get(host), paused.get(host), found, site.config.max_attempts, missing)
 
 
 def _slots(site: Site) -> dict[str, Slot]:
@@ -148,10 +150,10 @@ def _stuck(row: Row) -> str:
     return f"a message is {'' if row.last_error.startswith(BY_HAND) else 'held: '}{row.last_error}"
 
 
-def _peer(host: str, slot: Slot | None, pause: Pause | None, found: Messages, max_attempts: int) -> Peer:
+def _peer(host: str, slot: Slot | None, pause: Pause | None, found: Messages, max_attempts: int, missing: str) -> Peer:
     now = time.time()
     state = _state(slot, max_attempts)
-    why = _why(slot, pause, state)
+    why = _why(slot, pause, state, missing)
     return Peer(
         host=host,
         state=state,
@@ -180,9 +182,9 @@ def _state(slot: Slot | None, max_attempts: int) -> str:
     return slot.state
 
 
-def _why(slot: Slot | None, pause: Pause | None, state: str) -> str:
+def _why(slot: Slot | None, pause: Pause | None, state: str, missing: str) -> str:
     if slot is None:
-        return "lonc does not run, or has no child for it" + (f"; paused {pause}" if pause else "")
+        return missing + (f"; paused {pause}" if pause else "")
     if state == "hung":
         silent = time.monotonic() - slot.heartbeat
         return f"process {slot.pid} ({slot.state}) has given no sign of life for {silent:.0f} s"

@@ -114,7 +114,7 @@ _RED_STATES = ("given up", "hung", "stopped")
 
 def peer_light(peer: Peer) -> Light:
     """How bad the state of a link and its messages is."""
-    if peer.state in _RED_STATES:
+    if peer.state in _RED_STATES or peer.unreadable:
         return Light.RED
     if peer.state != "up" or peer.held or peer.failed:
         return Light.YELLOW
@@ -152,7 +152,7 @@ def _daemon(site: Site, daemon: Daemon) -> DaemonReport:
     state, pid = daemon.state, daemon.pid
     if state is not State.RUNNING:
         return DaemonReport(daemon.name, state.value, None)
-    silent = silence(site, daemon.name)
+    silent = silence(site.config, daemon.name)
     hangs = f"hangs since {duration(silent)}" if silent > site.config.hung_after else ""
     return DaemonReport(daemon.name, hangs or state.value, pid, bool(hangs))
 

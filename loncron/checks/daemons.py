@@ -35,7 +35,7 @@ def check(visit: Visit) -> Iterator[Finding]:
 
 
 def _hanging(visit: Visit, daemon: Daemon) -> Iterator[Finding]:
-    silent = silence(visit.site, daemon.name)
+    silent = silence(visit.site.config, daemon.name)
     if silent > visit.site.config.hung_after:
         text = (
             f"{daemon.name}, pid {daemon.pid}, has not turned its loop for {duration(silent)}: it starts no children "

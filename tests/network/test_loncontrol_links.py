@@ -75,7 +75,7 @@ def test_a_pause_waits_for_what_is_on_the_link_and_needs_no_daemon(federation: F
     here = fed.hosts["msua1"]
     result = control(here, "pause", "msul2", "--why", "moved", SUDO_USER="ada")
     assert result.stdout == "msul2 is paused by ada: moved; lonc does not run, it will see it when it starts\n"
-    assert told(here, "msul2")["why"] == "lonc does not run, or has no child for it; paused by ada: moved"
+    assert told(here, "msul2")["why"] == "lonc does not run; paused by ada: moved"
     for arguments in (["nobody", "--why", "x"], ["msul2", "--why", " "], ["msul2", "--why", "a\nb"]):
         assert control(here, "pause", *arguments).returncode in (1, 2)
     assert control(here, "resume", "msul2").stdout.endswith("lonc does not run, it will see it when it starts\n")

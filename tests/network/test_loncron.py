@@ -257,6 +257,9 @@ def test_a_daemon_that_hangs_is_told(network: Federation) -> None:
             assert f"error    daemons: lond, pid {lond}, has not turned its loop for " in ran.stdout, ran
 
         eventually(told)
+        status = command(here, "loncontrol", "status")
+        assert status.returncode == 4 and re.search(rf"^lond: running, pid {lond}, hangs since ", status.stdout, re.M)
+        assert "CRITICAL - lond hangs since " in command(here, "loncontrol", "check").stdout
         silent_run(here, "--noemail")
         page = (here.directory / "html" / "lon-status" / "index.html").read_text()
         assert ">hangs since " in page and "<title>msul1: in trouble</title>" in page

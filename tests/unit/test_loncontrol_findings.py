@@ -16,7 +16,7 @@ from loncontrol.examined_link import ExaminedLink, http_date
 from loncontrol.findings import HERE, failed, good, warning
 from loncontrol.monitoring import CRITICAL, WARNING, troubles_of
 from loncontrol.names import addresses_of
-from lonstatus.peers import Peer
+from lonstatus.peers import NO_CHILD, NO_LONC, Peer
 from tests.helpers.dispatching import make_site
 
 
@@ -98,7 +98,7 @@ def test_the_verdict_names_what_failed_first() -> None:
         (Peer("a", "connecting"), [(WARNING, "a connecting (not tried yet)")]),
         (Peer("a", "given up", why="x"), [(CRITICAL, "a given up (x)")]),
         (Peer("a", "hung", why="x"), [(CRITICAL, "a hung (x)")]),
-        (Peer("a", "stopped", why="lonc does not run, or has no child for it"), []),
+        (Peer("a", "stopped", why=NO_CHILD), [(CRITICAL, f"a stopped ({NO_CHILD})")]),
         (Peer("a", "up", oldest=60.0, delayed=2), [(WARNING, "a behind by 1m 00s (2 messages)")]),
         (Peer("a", "up", oldest=600.0, delayed=2), [(CRITICAL, "a behind by 10m 00s (2 messages)")]),
         (Peer("a", "paused", oldest=600.0, delayed=2), [(WARNING, "a paused, behind by 10m 00s (2 messages)")]),
@@ -108,3 +108,8 @@ def test_the_verdict_names_what_failed_first() -> None:
 )
 def test_levels_for_a_monitoring_system(peer: Peer, found: list[tuple[int, str]]) -> None:
     assert troubles_of(peer, 30.0, 300.0) == found
+
+
+def test_without_lonc_not_every_peer_is_an_alarm_but_its_messages_are() -> None:
+    stopped = Peer("a", "stopped", why=NO_LONC, oldest=600.0, delayed=2)
+    assert troubles_of(stopped, 30.0, 300.0, lonc_runs=False) == [(CRITICAL, "a behind by 10m 00s (2 messages)")]

@@ -81,6 +81,11 @@ def test_a_link_without_callers_is_idle(site: Site, board: Scoreboard) -> None:
     assert not peer(site).idle
 
 
+def test_a_host_without_a_child_is_no_host_without_lonc(site: Site) -> None:
+    assert (peer(site).state, peer(site).why) == ("stopped", "lonc has no child for it: see its log")
+    assert peer(site, False).why == "lonc does not run"
+
+
 def test_without_lonc_the_pause_is_known_all_the_same(site: Site) -> None:
     assert (peer(site, False).state, peer(site, False).since) == ("stopped", None)
     pause(site.config.delayed_dir, PAUSE)

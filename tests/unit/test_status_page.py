@@ -158,6 +158,7 @@ def test_quantiles_are_read_from_the_histogram_between_two_samples() -> None:
         (Peer("msul1", "paused"), Light.YELLOW),
         (Peer("msul1", "given up"), Light.RED),
         (Peer("msul1", "hung"), Light.RED),
+        (Peer("msul1", "up", unreadable=True), Light.RED),
     ],
 )
 def test_what_counts_as_bad(peer: Peer, light: Light) -> None:
