@@ -312,7 +312,7 @@ def test_a_host_that_moved_is_replaced_only_on_request(
     ("line", "code", "said"),
     [
         ("msul2:msu:librarian:b.example.org:127.70.0.2", 6, "LINE:1: ROLE: 'librarian'"),
-        ("msul2:msu:library:b.example.org:127.70.0.1", 6, "hosts.tab:9: IP: 127.70.0.1 of msul2 is that of msul1"),
+        ("msul2:msu:library:b.example.org:127.70.0.1", 6, "IP: 127.70.0.1 of msul2 is that of msul1"),
         (f"{OTHER}\n{OTHER.replace('2', '3')}", 2, "must be one line"),
         ("", 2, "must be one line"),
         ("# a comment", 2, "must be one line"),
