@@ -1,7 +1,8 @@
 """The mail to lonAdmEMail: only when there is enough to tell, and only when something has changed since the last one.
 
-What counts as a change is the set of warnings and errors, by their keys. When the sum falls to lonMailThreshold or
-below, the last mail is forgotten, so that the same trouble is news when it comes again.
+What counts as a change is a warning or an error that was not told yet, by its key; that one has gone is no news. When
+the sum falls to lonMailThreshold or below, all is forgotten, so that the same trouble is news when it comes again;
+above it, what has gone is forgotten. Lines of logs are not: they come and go while their cause stays.
 
 Raises OSError (smtplib's errors are) when the mail server does not take the mail.
 """
@@ -16,10 +17,12 @@ from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 
 from common.site import Site
+from loncron.checks import logs
 from loncron.memory import Memory
 from lonstatus.findings import Finding, Level, score
 
 SUBJECT_CHARACTERS = 150
+MOST_KEYS = 10_000  # of what was mailed
 
 
 def is_enough(site: Site, findings: Sequence[Finding]) -> bool:
@@ -29,7 +32,20 @@ def is_enough(site: Site, findings: Sequence[Finding]) -> bool:
 
 def is_due(site: Site, findings: Sequence[Finding], memory: Memory) -> bool:
     """Whether there is enough to tell, and something new."""
-    return is_enough(site, findings) and keys(findings) != memory.mailed
+    new = memory.mailed is None or not set(keys(findings)) <= set(memory.mailed)
+    return is_enough(site, findings) and new
+
+
+def still_known(mailed: Sequence[str], findings: Sequence[Finding]) -> list[str]:
+    """Of the keys that were mailed, those that are not to be told again: what is so still, and lines of logs."""
+    now = set(keys(findings))
+    return [key for key in mailed if key in now or key.split(" ")[1] in logs.NAMES]
+
+
+def told(mailed: Sequence[str], findings: Sequence[Finding]) -> list[str]:
+    """What was mailed, with the keys of a mail that has just been sent; of very many the newest."""
+    new = keys(findings)
+    return [*(key for key in mailed if key not in new), *new][-MOST_KEYS:]
 
 
 def keys(findings: Sequence[Finding]) -> list[str]:

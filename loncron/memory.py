@@ -39,7 +39,7 @@ class Memory:
     """See the module.
 
     :param logs: by the name of the log.
-    :param mailed: keys of the warnings and errors of the last mail; None: nothing since all was well.
+    :param mailed: keys of the warnings and errors that were mailed; None: nothing since all was well.
     :param copies: what the last look at unused copies found; it comes last in a run, so it is told in the next one.
     """
 

@@ -103,12 +103,15 @@ def _tell(visit: Visit, findings: Sequence[Finding], with_mail: bool) -> int:
     code = _complain(visit.fault, NOT_CONFIGURED) if visit.fault else _publish(visit.site, findings)
     if not mail.is_enough(visit.site, findings):
         visit.memory.mailed = None  # what comes after this is news
-    elif with_mail and visit.site.config.adm_email and mail.is_due(visit.site, findings, visit.memory):
+        return code
+    if visit.memory.mailed is not None:
+        visit.memory.mailed = mail.still_known(visit.memory.mailed, findings)
+    if with_mail and visit.site.config.adm_email and mail.is_due(visit.site, findings, visit.memory):
         try:
             mail.send(visit.site, mail.message(visit.site, findings))
         except OSError as error:
             return _complain(f"{visit.site.config.smtp_server} does not take the mail: {error}")
-        visit.memory.mailed = mail.keys(findings)
+        visit.memory.mailed = mail.told(visit.memory.mailed or (), findings)
         log.info("mail sent to %s", visit.site.config.adm_email)
     return code
 

@@ -189,6 +189,27 @@ def test_trouble_that_comes_again_is_news(visit: Visit, monkeypatch: pytest.Monk
         assert len(sent) == number
 
 
+def test_lasting_trouble_is_one_mail_whatever_comes_and_goes_beside_it(
+    visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr(mail, "send", lambda _site, message: sent.append(message["Subject"]))
+    lines = [Finding(Level.WARNING, "lonc.log", f"lonc.log ERROR {what}", what) for what in ("one", "two")]
+    host = Finding(Level.WARNING, "connections", "msul2 unreached", "msul2 can't be reached")
+    for beside, number in (
+        ([host], 1),
+        ([], 1),  # that a trouble has gone is no news
+        (lines[:1], 2),
+        (lines[1:], 3),
+        *[([line], 3) for line in lines * 3],  # lines were told once
+        ([host], 4),  # a host that was well in between is news
+        ([host, lines[0]], 4),
+    ):
+        monkeypatch.setattr(run, "CHECKS", (lambda _visit, beside=beside: iter([*ERRORS, *beside]),))
+        assert run.full_run(visit, with_mail=True) == run.OK
+        assert len(sent) == number, beside
+
+
 def test_the_mail_says_the_worst_first_and_no_text_becomes_a_header(site: Site) -> None:
     found = [NOTICE, *ERRORS, Finding(Level.ERROR, "x", "x", "evil\r\nBcc: everybody@example.org")]
     message = mail.message(site, sorted(found, key=lambda finding: finding.check, reverse=True))
