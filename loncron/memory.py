@@ -1,7 +1,8 @@
 """What one run of loncron leaves to the next, and that there is never more than one run.
 
-The files are in ``loncron/`` below lonDaemons. What can't be read counts as never written: a run then sees everything
-as new, and mails once more than it had to.
+The files are in ``loncron/`` below lonDaemons; while nothing can be written there (a full disk), what the next run
+must know is in lonSockDir, which is on no disk: else the same mail would go out at every run. What can't be read
+counts as never written: a run then sees everything as new, and mails once more than it had to.
 
 Raises: :class:`AnotherRuns`, OSError.
 """
@@ -50,8 +51,9 @@ class Memory:
     @classmethod
     def read(cls, config: Config) -> Memory:
         """What the last run left."""
+        path = _second_path(config)
         try:
-            values = json.loads(_path(config).read_bytes())
+            values = json.loads((path if path.exists() else _path(config)).read_bytes())
             logs = {str(name): Mark(*(int(number) for number in mark)) for name, mark in values["logs"].items()}
             mailed = None if values["mailed"] is None else [str(key) for key in values["mailed"]]
             return cls(logs, mailed, [Finding.from_json(copy) for copy in values["copies"]])
@@ -61,15 +63,23 @@ class Memory:
     def write(self, config: Config) -> None:
         """Leave it to the next run.
 
-        :raises OSError: it can't be written.
+        :raises OSError: it can't be written, to neither place.
         """
         values = {
             "logs": {name: (mark.device, mark.inode, mark.offset) for name, mark in self.logs.items()},
             "mailed": self.mailed,
             "copies": [finding.as_json() for finding in self.copies],
         }
-        with replacing(_path(config), 0o640) as file:
-            file.write(json.dumps(values, indent=1).encode())
+        data = json.dumps(values, indent=1).encode()
+        try:
+            _replace(_path(config), data)
+        except OSError as error:
+            try:
+                _replace(_second_path(config), data)
+            except OSError:
+                raise error from None
+        else:
+            _second_path(config).unlink(missing_ok=True)  # as long as it is there, it is the newer one
 
 
 def directory(config: Config) -> Path:
@@ -79,6 +89,15 @@ def directory(config: Config) -> Path:
 
 def _path(config: Config) -> Path:
     return directory(config) / "state.json"
+
+
+def _second_path(config: Config) -> Path:
+    return config.sock_dir / ".loncron.json"  # host ids never begin with a dot
+
+
+def _replace(path: Path, data: bytes) -> None:
+    with replacing(path, 0o640) as file:
+        file.write(data)
 
 
 @contextmanager

@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import BinaryIO
 
 import pytest
 
 from common.delayed import FAILED, Fifo, Message, Outcome
 from common.site import Site, load_site
-from loncron import command_line, mail, run
+from loncron import command_line, mail, memory, run
 from loncron.checks import connections, copies, leftovers, logs, machine, modes, queue
 from loncron.command_line import main
 from loncron.memory import AnotherRuns, Mark, Memory, alone
@@ -153,6 +154,39 @@ def test_what_a_run_leaves_the_next_finds(site: Site) -> None:
     for garbage in (b"", b"[]", b'{"logs": {"a": [1]}, "mailed": null, "copies": []}', b"\xff"):
         (site.config.daemons_dir / "loncron" / "state.json").write_bytes(garbage)
         assert Memory.read(site.config) == Memory()
+
+
+def test_on_a_full_disk_the_next_run_knows_all_the_same(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = visit.site.config
+    sent: list[str] = []
+    monkeypatch.setattr(mail, "send", lambda _site, message: sent.append(message["Subject"]))
+    monkeypatch.setattr(run, "CHECKS", (lambda _visit: iter(ERRORS),))
+    with alone(config):
+        Memory().write(config)  # of better days
+    room = memory.replacing
+
+    def full(path: Path, mode: int) -> contextlib.AbstractContextManager[BinaryIO]:
+        if path.is_relative_to(config.daemons_dir):
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return room(path, mode)
+
+    monkeypatch.setattr(memory, "replacing", full)
+    for _ in range(2):
+        assert run.full_run(visit, with_mail=True) == run.OK
+        assert len(sent) == 1
+    monkeypatch.setattr(memory, "replacing", room)
+    assert run.full_run(visit, with_mail=True) == run.OK
+    assert (len(sent), list(config.sock_dir.glob(".loncron*"))) == (1, []), "back on the disk, and known there"
+    assert run.full_run(visit, with_mail=True) == run.OK and len(sent) == 1
+
+
+def test_what_can_be_left_nowhere_is_an_error(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, mode: int) -> contextlib.AbstractContextManager[BinaryIO]:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(memory, "replacing", full)
+    with pytest.raises(OSError, match=r"No space left on device: .*state\.json"):
+        Memory().write(site.config)
 
 
 def test_there_is_one_loncron_at_a_time(site: Site, conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
