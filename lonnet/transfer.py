@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 CHUNK = 65536  # bytes
 
 _URL = re.compile(r"(https?)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::([0-9]{1,5}))?(/[!-~]*|)")
+_LENGTH = re.compile("[0-9]{1,15}")
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -90,6 +91,8 @@ class Web:
 
     def __init__(self, server: WebServer, connection: HTTPConnection, deadline: Deadline) -> None:
         self._server, self._connection, self._deadline = server, connection, deadline
+        self._channel: socket.socket | None = None  # the connection forgets it when the server says that it will close
+        self._is_cut = False
 
     def get(self, path: str, limit: int, take: Callable[[bytes], object]) -> Received:
         """Fetch a file.
@@ -108,17 +111,33 @@ class Web:
                 raise self._failed("not done within the time that it may take") from None
             raise self._failed(f"{type(error).__name__}: {error}") from None
 
+    def cut(self) -> None:
+        """End what is under way, whatever it waits for; from any thread."""
+        self._is_cut = True
+        if self._channel is not None:
+            with suppress(OSError):
+                self._channel.shutdown(socket.SHUT_RDWR)  # wakes who waits for it; close would not
+
+    def _connect(self) -> None:
+        if self._connection.sock is None:
+            self._connection.connect()
+        self._channel = self._connection.sock
+        if self._is_cut:  # before there was a channel to shut down
+            raise TimeoutError("cut while it was being connected")
+
     def _get(self, path: str, limit: int, take: Callable[[bytes], object]) -> Received:
         headers = {"Host": self._server.authority, "Accept-Encoding": "identity", "User-Agent": "loncapa-net"}
+        self._connect()
         self._connection.request("GET", quote(path), headers=headers, preload_content=False, decode_content=False)
         response = self._connection.getresponse()
         if response.status != 200:
             raise self._failed(f"status {response.status}")
         announced = {name.lower(): value for name, value in response.headers.items()}
         expected = announced.get("content-length", "")
-        if not expected.isdecimal() and announced.get("transfer-encoding") != "chunked":
+        is_known = _LENGTH.fullmatch(expected) is not None
+        if not is_known and announced.get("transfer-encoding") != "chunked":
             raise self._failed("no length is announced, so that a part could pass for the whole")
-        if expected.isdecimal() and int(expected) > limit:
+        if is_known and int(expected) > limit:
             raise self._failed(f"{expected} bytes, at most {limit} are taken")
         length = 0
         while data := response.read1(CHUNK):
@@ -128,7 +147,9 @@ class Web:
             if self._deadline.passed:
                 raise self._failed("not done within the time that it may take")
             take(data)
-        if expected.isdecimal() and int(expected) != length:
+        if self._is_cut:  # what ended was the connection
+            raise self._failed("not done within the time that it may take")
+        if is_known and int(expected) != length:
             raise self._failed(f"{length} bytes of {expected}")
         return Received(length, announced)
 
@@ -157,18 +178,12 @@ def connected(site: Site, server: WebServer, deadline: Deadline) -> Iterator[Web
         )  # fmt: skip
     else:
         connection = HTTPConnection(server.host.ip, server.port, timeout=seconds, source_address=address)
-    timer = Timer(deadline.left(), _cut, (connection,))
+    web = Web(server, connection, deadline)
+    timer = Timer(deadline.left(), web.cut)
     timer.daemon = True
     timer.start()
     try:
-        yield Web(server, connection, deadline)
+        yield web
     finally:
         timer.cancel()
         connection.close()
-
-
-def _cut(connection: HTTPConnection) -> None:
-    channel = connection.sock
-    if channel is not None:
-        with suppress(OSError):
-            channel.shutdown(socket.SHUT_RDWR)  # wakes who waits for it; close would not

@@ -151,6 +151,7 @@ def test_a_file() -> None:
         ((OK, b"Content-Length: 6\r\n\r\nhello"), "5 bytes of 6|Incomplete"),
         ((OK, b"Content-Length: 1001\r\n\r\n"), "1001 bytes, at most 1000"),
         ((OK, b"\r\nhello"), "no length"),
+        ((OK, b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n"), "no length"),
         ((OK, b"Transfer-Encoding: chunked\r\n\r\n3e9\r\n", b"x" * 1001), "more than 1000"),
         ((OK, b"Transfer-Encoding: chunked\r\n\r\n5\r\nhel"), "."),
         ((b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/\r\nContent-Length: 0\r\n\r\n",), "status 302"),
@@ -179,7 +180,13 @@ def test_silence_ends(begin: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("begin", "drip"), [(OK, b"X-A: b\r\n"), (OK + b"Content-Length: 900\r\n\r\n", b"x"), (b"", b"H")]
+    ("begin", "drip"),
+    [
+        (OK, b"X-A: b\r\n"),
+        (OK + b"Content-Length: 900\r\n\r\n", b"x"),
+        (b"", b"H"),
+        (OK + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n", b"X-A: b\r\n"),
+    ],
 )
 def test_dripping_ends(begin: bytes, drip: bytes) -> None:
     with answering(begin, drip=drip) as port, pytest.raises(TransferFailed):
