@@ -13,11 +13,12 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from common.config import Config
 from common.delayed import is_damaged
+from common.durable import sync_directory
 from common.errors import SpoolError
 from common.resource_jobs import ANNOUNCE, UPDATE, ResourceJobs, jobs_path
 from common.resource_path import COPY, SUBSCRIPTION, ResourcePath
@@ -41,11 +42,14 @@ def recover(config: Config) -> bool:
         with closing(ResourceJobs(fresh)) as jobs:
             number = jobs.add_all(_everything(root_of(config)))
         suffix = f"damaged-{int(time.time())}"
-        for ending in ("-shm", "-wal", ""):
+        with suppress(FileExistsError):  # not renamed: where there is none, the next process would make an empty one
+            Path(f"{path}.{suffix}").hardlink_to(path)
+        for ending in ("-shm", "-wal"):
             file = Path(f"{path}{ending}")
             if file.exists():
                 file.rename(f"{file}.{suffix}")
-        fresh.rename(path)
+        fresh.replace(path)
+        sync_directory(path.parent)
     log.critical(
         "the queue of updates was unreadable (%s), kept as %s.%s; %d jobs made anew", error, path, suffix, number
     )

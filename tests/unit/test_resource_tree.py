@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from io import BytesIO
@@ -16,7 +14,7 @@ from common import resource_tree as tree
 from common.metadata import Metadata, MetadataError
 from common.resource_path import ResourcePath
 from common.subscriptions import Subscriber, subscribe, subscribers, unsubscribe
-from tests.helpers.in_child import ChildDied, in_child
+from tests.helpers.in_child import Calls, ChildDied, in_child
 from tests.helpers.published import metadata_of, put_resource
 
 PATH = ResourcePath.parse("msu/smith/kin/a.html")
@@ -139,22 +137,6 @@ def test_a_content_without_metadata_is_no_resource(tmp_path: Path) -> None:
     (tmp_path / "msu/smith/kin/a.html.meta").unlink()
     with pytest.raises(FileNotFoundError):
         read(tmp_path)
-
-
-class Calls:
-    """The system calls that change a directory; the process is killed at the n-th."""
-
-    def __init__(self, kill_at: int) -> None:
-        self.left = kill_at
-
-    def count(self, call: Callable[..., object]) -> Callable[..., object]:
-        def counted(*arguments: object, **keywords: object) -> object:
-            self.left -= 1
-            if self.left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return call(*arguments, **keywords)
-
-        return counted
 
 
 @pytest.mark.parametrize("copy_of", ["", "msul1"])

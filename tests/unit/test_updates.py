@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from lonnet.homes import HomeCache
 from lonnet.replies import Delivery
 from lonnet.resources import Resources
 from tests.helpers.fake_net import FakeNet
+from tests.helpers.in_child import Calls, ChildDied, in_child
 from tests.helpers.published import put_resource
 
 PATH = "msu/smith/a.html"
@@ -327,6 +328,33 @@ def test_a_damaged_queue_is_made_anew_from_the_tree(host: OneHost, damage: Calla
     assert [file.name.partition("-")[0] for file in config.daemons_dir.glob("updates.db*damaged*")] == [
         "updates.db.damaged"
     ]
+
+
+def test_a_queue_is_not_lost_by_who_is_killed_while_it_is_made_anew(tmp_path: Path) -> None:
+    killed, step = True, 0
+    while killed:
+        step += 1
+        directory = tmp_path / str(step)
+        directory.mkdir()
+        host = OneHost(directory)
+        config = host.site.config
+        copy_at(host)
+        damaged_queue(config)
+
+        def recovered(config: Config = config, step: int = step) -> str:
+            calls = Calls(step)
+            for name in ("rename", "replace", "link", "fsync", "unlink"):
+                setattr(os, name, calls.count(getattr(os, name)))
+            recover(config)
+            return "done"
+
+        with suppress(ChildDied):
+            killed = in_child(recovered) != "done"
+        assert jobs_path(config).exists(), "another process would make an empty one"
+        recover(config)
+        with closing(ResourceJobs(jobs_path(config))) as jobs:
+            assert [(kind, path) for kind, path, _, _ in jobs.waiting()] == [(UPDATE, PATH)]
+    assert step > 2
 
 
 def test_a_queue_that_is_only_busy_stays(host: OneHost) -> None:
