@@ -17,6 +17,7 @@ then finds nothing to do.
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
@@ -31,13 +32,14 @@ from common.wal import open_wal
 UPDATE, ANNOUNCE = "update", "announce"
 
 CLAIM_SECONDS = 5.0
+UNLIMITED = 2**31
 BUSY_SECONDS = 10.0  # how long a writer waits for another writer's commit
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS job (
     kind     TEXT NOT NULL,
     path     TEXT NOT NULL,
-    request  INTEGER NOT NULL DEFAULT 1,
+    request  INTEGER NOT NULL,
     created  REAL NOT NULL,
     due      REAL NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0,
@@ -45,16 +47,22 @@ CREATE TABLE IF NOT EXISTS job (
     PRIMARY KEY (kind, path)
 ) WITHOUT ROWID
 """
-_INDEX = "CREATE INDEX IF NOT EXISTS job_due ON job (due)"
+_INDEXES = (
+    "CREATE INDEX IF NOT EXISTS job_due ON job (due)",
+    "CREATE INDEX IF NOT EXISTS job_claim ON job (claim)",
+)
 _ADD = """
-INSERT INTO job (kind, path, created, due) VALUES (?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET request = request + 1, created = excluded.created, due = excluded.due, attempts = 0
-RETURNING request
+INSERT INTO job (kind, path, request, created, due) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET request = excluded.request, created = excluded.created, due = excluded.due, attempts = 0
 """
 _FREE = "(claim <= :clock OR claim > :clock + :seconds)"
+_DOMAIN = "substr(path, 1, instr(path, '/'))"
 _TAKE = f"""
 UPDATE job SET claim = :clock + :seconds WHERE (kind, path) = (
-    SELECT kind, path FROM job WHERE due <= :now AND {_FREE} ORDER BY due LIMIT 1
+    SELECT kind, path FROM job WHERE due <= :now AND {_FREE} AND {_DOMAIN} NOT IN (
+        SELECT {_DOMAIN} FROM job WHERE claim > :clock AND claim <= :clock + :seconds
+        GROUP BY {_DOMAIN} HAVING count(*) >= :most
+    ) ORDER BY due LIMIT 1
 ) RETURNING kind, path, request, created, attempts
 """  # noqa: S608
 
@@ -63,7 +71,7 @@ class Job(NamedTuple):
     """A job that was taken.
 
     :param path: the resource, ``DOMAIN/AUTHOR/REST``.
-    :param request: which of the requests for it this is.
+    :param request: which of the requests for it this is; a number that no other request ever had.
     :param created: UNIX time of that request.
     :param attempts: how often it was tried in vain.
     """
@@ -92,7 +100,8 @@ class ResourceJobs:
             self._db = open_wal(path, BUSY_SECONDS)
             try:
                 self._db.execute(_SCHEMA)
-                self._db.execute(_INDEX)
+                for index in _INDEXES:
+                    self._db.execute(index)
             except BaseException:
                 self._db.close()
                 raise
@@ -105,8 +114,9 @@ class ResourceJobs:
         now = time.time()
         with self._errors():
             self._db.execute("PRAGMA synchronous = FULL")
-            (request,) = self._db.execute(_ADD, (kind, path, now, now + delay)).fetchone()
-        return Job(kind, path, int(request), now, 0)
+            request = _new_request()
+            self._db.execute(_ADD, (kind, path, request, now, now + delay))
+        return Job(kind, path, request, now, 0)
 
     def add_all(self, jobs: Iterable[tuple[str, str]]) -> int:
         """Have many jobs done, given by kind and path, in one transaction; how many."""
@@ -114,7 +124,7 @@ class ResourceJobs:
         with self._errors():
             self._db.execute("BEGIN IMMEDIATE")
             for kind, path in jobs:
-                self._db.execute(_ADD, (kind, path, now, now)).fetchone()
+                self._db.execute(_ADD, (kind, path, _new_request(), now, now))
                 number += 1
             self._db.execute("COMMIT")
         return number
@@ -129,11 +139,14 @@ class ResourceJobs:
             if verdict != "ok":
                 raise sqlite3.DatabaseError(str(verdict))
 
-    def take(self) -> Job | None:
-        """The job that has been due for longest, now claimed; None if none is due."""
+    def take(self, most: int = UNLIMITED) -> Job | None:
+        """The job that has been due for longest, now claimed; None if none is due.
+
+        :param most: jobs about resources of one domain that are claimed at a time.
+        """
         with self._errors():
             self._db.execute("PRAGMA synchronous = NORMAL")
-            row = self._db.execute(_TAKE, {**_clocks(), "now": time.time()}).fetchone()
+            row = self._db.execute(_TAKE, {**_clocks(), "now": time.time(), "most": most}).fetchone()
             return Job(*row) if row else None
 
     def renew(self, job: Job) -> None:
@@ -187,6 +200,10 @@ class ResourceJobs:
             yield
         except (sqlite3.Error, OSError) as error:
             raise SpoolError(f"{self._path}: {error}") from error
+
+
+def _new_request() -> int:
+    return secrets.randbits(62)  # random: a job that is added after one was deleted must not pass for that one
 
 
 def _clocks() -> dict[str, float]:

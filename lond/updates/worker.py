@@ -43,6 +43,7 @@ Result = TypeVar("Result")
 
 TICK = 1.0  # seconds between updates of the scoreboard, and of the claim
 LOOK = 5.0  # seconds between two looks at the queue at most
+REST = 0.2  # seconds between two looks at least: what is due may be more than its domain's share
 BUSY_TICK = 0.02  # seconds between two looks at the thread that works
 PATIENCE = 5.0  # seconds for a client's line to come
 MAX_LINE = 8192  # bytes
@@ -113,13 +114,14 @@ class Worker:
         """Begin with the job that is due, if one is; otherwise make sure that the queue is looked at in time."""
         found: tuple[Job | None, float | None] | None = None
         if jobs_path(self._site.config).exists():
-            found = self._with_queue(_next_of)
+            most = max(self._site.config.update_workers - 1, 1)  # one domain's servers can't hold all
+            found = self._with_queue(lambda jobs: _next_of(jobs, most))
         job, pause = found or (None, None)
         if job is not None:
             self._job = job
             self._start(lambda: perform(self._net, job), self._on_performed)
             return True
-        self._next_look = self.loop.call_later(LOOK if pause is None else min(pause, LOOK), self._be_free)
+        self._next_look = self.loop.call_later(LOOK if pause is None else min(max(pause, REST), LOOK), self._be_free)
         return False
 
     def _on_performed(self, outcome: Outcome) -> None:
@@ -204,9 +206,12 @@ class Worker:
         return Outcome()
 
 
-def _next_of(jobs: ResourceJobs) -> tuple[Job | None, float | None]:
-    """The job that is due, now ours; if none is, the seconds until one will be."""
-    job = jobs.take()
+def _next_of(jobs: ResourceJobs, most: int) -> tuple[Job | None, float | None]:
+    """The job that is due, now ours; if none is, the seconds until one will be.
+
+    :param most: jobs of one domain that all workers do at a time.
+    """
+    job = jobs.take(most)
     return job, None if job else jobs.seconds_until_due()
 
 
