@@ -41,5 +41,8 @@ class Visit:
 
 
 def is_service() -> bool:
-    """Whether the service manager has started this very process: what it starts would be ended with it."""
-    return os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid())
+    """Whether the daemons are the service manager's to start, as its unit of loncron and the installed command say.
+
+    What loncron starts is unknown to the service manager, and ends with loncron if that is a unit itself.
+    """
+    return os.environ.get("LONCAPA_SERVICES") == "systemd"

@@ -1,7 +1,7 @@
 """Do both daemons run, and turn? What is missing is started.
 
-Where the service manager has started loncron, it looks after the daemons itself, and what loncron started would be
-ended with loncron: there it is only told.
+Where the service manager looks after the daemons it is only told: nothing is started that was stopped on purpose, or
+beside what the service manager starts.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ def _death(daemon: Daemon) -> str:
 
 def _help(visit: Visit, daemon: Daemon) -> tuple[bool, str]:
     """Start it if that is ours to do; whether it is well now, and what was done, in words."""
+    if is_service():
+        return False, "it is for the service manager to start it: systemctl start loncapa"
     if visit.dry:
         return True, "it would be started"
-    if is_service():
-        return False, f"it is for the service manager to start it: systemctl status loncapa-{daemon.name}"
     try:
         code, words = daemon.start()
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -100,7 +100,7 @@ def test_under_a_service_manager_root_s_start_is_passed_on(machine: Make, monkey
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     for action in ("start", "stop", "restart", "try-restart"):
         assert here.init(action).returncode == 5
-        assert here.control(action).returncode == 5
+        assert here.control("--conf", str(here.conf), action).returncode == 5
     assert here.init("status").returncode == 3
     called = (here.root / "called").read_text().splitlines()
     units = "loncapa.service loncapa-lond.service loncapa-lonc.service"
@@ -109,6 +109,25 @@ def test_under_a_service_manager_root_s_start_is_passed_on(machine: Make, monkey
     refused = here.init("start")
     assert refused.returncode == 6 and "lonWindow: 'none' is not" in refused.stderr
     assert (here.root / "called").read_text().splitlines() == called
+
+
+def test_under_a_service_manager_nobody_starts_what_was_stopped_on_purpose(machine: Make) -> None:
+    here = machine("a")
+    set_up(here, "msul1", FIRST)
+    (here.root / "run/systemd/system").mkdir(parents=True)
+    loncron = here.root / "usr/local/sbin/loncron"
+    for arguments in ((), ("--conf", str(here.conf)), (f"--conf={here.conf}",)):
+        told = run(loncron, *arguments, "--justcheckdaemons")
+        assert told.returncode == 1
+        assert told.stdout.splitlines() == [
+            f"{name} is not running; it is for the service manager to start it: systemctl start loncapa"
+            for name in ("lond", "lonc")
+        ]
+        assert (here.pid("lond"), here.pid("lonc")) == (None, None)
+    other = here.root / "other.conf"  # no unit knows of it
+    other.write_text(here.conf.read_text())
+    assert "it would be started" in run(loncron, "--conf", str(other), "--dry-run").stdout
+    assert "it was started and runs" in run(loncron, "--conf", str(other), "--justcheckdaemons").stdout
 
 
 def test_root_becomes_the_user_of_the_daemons(machine: Make) -> None:

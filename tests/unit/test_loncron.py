@@ -381,9 +381,9 @@ def test_what_cannot_be_told_is_said_on_standard_error(
     assert "lonc is dead (2)" in page
 
 
-def test_the_service_manager_is_known_by_the_pid_that_it_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    for value, expected in (("", False), ("1", False), (str(os.getpid()), True)):
-        monkeypatch.setenv("SYSTEMD_EXEC_PID", value)
+def test_what_the_service_manager_looks_after_is_only_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for value, expected in (("", False), ("1", False), ("systemd", True)):
+        monkeypatch.setenv("LONCAPA_SERVICES", value)
         assert is_service() == expected
 
 
