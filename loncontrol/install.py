@@ -36,7 +36,7 @@ def install_here(_conf: Path, options: argparse.Namespace) -> int:
     except (InstallationError, OSError) as error:
         return complain(str(error))
     if beside:
-        say("\nCompare each NAME with NAME.new, take over what you need, and delete NAME.new.")
+        say("\nCompare each NAME with NAME.dpkg-dist, take over what you need, and delete NAME.dpkg-dist.")
     if not options.dry_run:
         say(_next_steps(place))
     return OK

@@ -5,8 +5,9 @@ share/loncapa. Paths in them begin with the root of the installation, so that on
 complete in itself and knows nothing of the machine's.
 
 Promises: a file that was edited is never overwritten. What was installed is in the manifest, with its digest, in the
-format of sha256sum; as with dpkg the new version of an edited file is put beside it as NAME.new, and only if it
-differs from the version that was edited.
+format of sha256sum; as with dpkg the new version of an edited file is put beside it as NAME.dpkg-dist, and only if it
+differs from the version that was edited. What reads whole directories (logrotate, cron, systemd) takes no notice of
+that ending.
 
 Raises: :class:`InstallationError`, OSError. Logs nothing.
 
@@ -27,6 +28,7 @@ from pathlib import Path
 from common.config import SETTINGS
 from loncontrol.files import digest, write_whole
 
+BESIDE = ".dpkg-dist"  # one of those that logrotate and cron pass over
 MANIFEST = "etc/loncapa/manifest"
 COMMANDS = ("lonc", "loncontrol", "loncron", "lond", "lonuser")
 TABLES = ("hosts", "domain", "spare", "links", "trust")
@@ -62,7 +64,7 @@ class Outcome(enum.Enum):
     UPDATED = "updated"
     SAME = "is there already"
     YOURS = "yours, kept"
-    BESIDE = "yours, kept; the new version lies beside it as .new"
+    BESIDE = "yours, kept; the new version lies beside it as .dpkg-dist"
     REMOVED = "removed, no longer needed"
     LEFT = "no longer needed, but edited: delete it yourself"
 
@@ -225,4 +227,4 @@ def _act(file: Path, content: bytes, mode: int, outcome: Outcome) -> None:
     if outcome in (Outcome.NEW, Outcome.UPDATED):
         write_whole(file, content, mode)
     elif outcome is Outcome.BESIDE:
-        write_whole(file.with_name(f"{file.name}.new"), content, mode)
+        write_whole(file.with_name(f"{file.name}{BESIDE}"), content, mode)

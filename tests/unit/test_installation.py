@@ -97,7 +97,7 @@ def test_an_edited_file_is_kept_and_without_news_nothing_is_put_beside_it(place:
     edited = edit(place, "etc/default/loncapa")
     text = edited.read_text()
     assert put(place)["etc/default/loncapa"] is Outcome.YOURS
-    assert edited.read_text() == text and not list(edited.parent.glob("*.new"))
+    assert edited.read_text() == text and not list(edited.parent.glob("*.dpkg-dist"))
 
 
 def test_the_new_version_of_an_edited_file_lies_beside_it(place: Place, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_the_new_version_of_an_edited_file_lies_beside_it(place: Place, tmp_path
     assert outcomes["etc/init.d/loncapa"] is Outcome.BESIDE
     assert outcomes["etc/default/loncapa"] is Outcome.UPDATED
     assert edited.read_text() == text
-    beside = edited.with_name("loncapa.new").read_text()
+    beside = edited.with_name("loncapa.dpkg-dist").read_text()
     assert "LONCAPA_USER=somebody" in beside and "edited" not in beside
     # The new version counts as seen: it is not brought up again and again.
     assert put(other)["etc/init.d/loncapa"] is Outcome.YOURS
@@ -120,7 +120,7 @@ def test_a_file_that_was_there_before_the_first_installation_is_somebody_s(place
     path.parent.mkdir(parents=True)
     path.write_text("# mine\n")
     assert put(place)["etc/cron.d/loncapa"] is Outcome.BESIDE
-    assert path.read_text() == "# mine\n" and path.with_name("loncapa.new").exists()
+    assert path.read_text() == "# mine\n" and path.with_name("loncapa.dpkg-dist").exists()
 
 
 def test_what_is_no_longer_shipped_is_removed_unless_it_was_edited(place: Place) -> None:
@@ -262,3 +262,20 @@ def test_logrotate_understands_its_file(place: Place) -> None:
         pytest.skip(f"only root may rotate another user's logs: {turned.stderr.strip()}")
     assert (turned.returncode, turned.stderr) == (0, "")
     assert (logs / "lonc.log.1").read_text() == "line\n" and not (logs / "lonc.log").exists()
+
+
+def test_logrotate_takes_no_notice_of_the_new_version_beside_an_edited_file(place: Place) -> None:
+    program = shutil.which("logrotate") or shutil.which("/usr/sbin/logrotate")
+    if program is None:
+        pytest.skip("there is no logrotate here")
+    put(place)
+    edit(place, "etc/logrotate.d/loncapa")
+    assert put(Place(place.root, "somebody", place.commands))["etc/logrotate.d/loncapa"] is Outcome.BESIDE
+    directory = place.root / "etc/logrotate.d"
+    assert len(list(directory.iterdir())) == 2
+    conf = place.root / "logrotate.conf"
+    conf.write_text(f"include {directory}\n")
+    command = [program, "--debug", "--state", str(place.root / "state"), str(conf)]
+    read = subprocess.run(command, capture_output=True, text=True, timeout=60).stderr
+    assert "reading config file loncapa\n" in read
+    assert "duplicate log entry" not in read and "reading config file loncapa.dpkg-dist" not in read
