@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from common.config import SETTINGS, Config, differences
+from common.config import Config, differences
 from common.counters import Counters, counters_path
 from common.errors import ConfigError
 from common.fork import prepare_for_children
@@ -30,6 +30,7 @@ from common.notify import Notifier
 from common.pidfile import PidFile
 from common.population import FORK_PAUSE, Birth, Member, Phase, Population
 from common.scoreboard import Scoreboard, scoreboard_path
+from common.settings import SETTINGS
 from common.site import Site, load_site
 from common.title import set_title
 

@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from common.config import SETTINGS, Config
+from common.config import Config
 from common.errors import ConfigError
 from common.hosts_table import Host, parse_hosts
+from common.settings import SETTINGS
 from common.site import dns
 
 Ask = Callable[[str], str]

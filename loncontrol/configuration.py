@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 
-from common.config import SETTINGS, Config
+from common.config import Config
 from common.hosts_table import Host
 from common.pauses import Pause, pauses
+from common.settings import SETTINGS
 from common.site import Site
 from loncontrol.control import OK, Control, argument, command, complain, group, say
 from loncontrol.names import Answer, addresses_of

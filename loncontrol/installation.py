@@ -25,7 +25,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.config import SETTINGS
+from common.settings import SETTINGS
 from loncontrol.files import digest, write_whole
 
 BESIDE = ".dpkg-dist"  # one of those that logrotate and cron pass over

@@ -6,8 +6,9 @@ import argparse
 import importlib
 from collections.abc import Iterator
 
-from common.config import DEFAULT_PATH, SETTINGS
+from common.config import DEFAULT_PATH
 from common.hosts_table import LINK_OPTIONS
+from common.settings import SETTINGS
 from common.usage import ENVIRONMENT
 from loncontrol.documents.roff import bold, command, entries, escaped, header, literal, paragraphs, section
 from loncontrol.installation import TABLES, empty_table

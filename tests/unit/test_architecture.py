@@ -24,6 +24,7 @@ PURE = (
     "common.protocol",
     "common.crypto",
     "common.config",
+    "common.settings",
     "common.hosts_table",
     "common.escape",
     "common.metadata",

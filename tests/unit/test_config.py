@@ -14,19 +14,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from common.config import (
-    SETTINGS,
-    Config,
-    Count,
-    Number,
-    config_path,
-    differences,
-    parse_config,
-    read_config,
-    read_text,
-    settings_table,
-)
+from common.config import Config, config_path, differences, parse_config, read_config, read_text, settings_table
 from common.errors import ConfigError
+from common.settings import SETTINGS
+from common.values import Count, Number
 
 ROOT = Path(__file__).parents[2]
 NUMERIC = [pytest.param(s, id=s.name) for s in SETTINGS if isinstance(s.parse, Count | Number)]

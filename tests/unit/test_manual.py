@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from common.config import SETTINGS
+from common.settings import SETTINGS
 from common.usage import Formatter, epilog
 from loncontrol.control import COMMANDS
 from loncontrol.documents.completion import script, scripts
