@@ -255,10 +255,11 @@ def test_no_directory_is_made_for_what_the_home_server_does_not_give(
     assert made == []
 
 
-def test_a_directory_in_the_way_is_no_reason_to_give_a_copy_up(host: OneHost) -> None:
+def test_a_directory_in_the_way_is_no_reason_to_give_a_copy_up(host: OneHost, caplog: pytest.LogCaptureFixture) -> None:
     file = copy_at(host)
     Path(f"{file}.in.transfer").mkdir()
     assert perform(host, job()).again_in is not None  # type: ignore[arg-type]
+    assert "a directory lies in the place of" in caplog.text and "copy deleted" not in caplog.text
     assert file.read_bytes() == b"one"
 
 
