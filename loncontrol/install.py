@@ -27,15 +27,14 @@ def install_here(_conf: Path, options: argparse.Namespace) -> int:
     """One line per file, then what to do next."""
     root = options.root.absolute()
     user = options.user or (DEFAULT_USER if root == Path("/") else getpass.getuser())
-    beside = False
     try:
         place = Place(root, user, commands_directory())
-        for file, outcome in install(place, dry_run=options.dry_run):
-            say(f"{'would be ' if options.dry_run else ''}{outcome.value}: {file}")
-            beside |= outcome is Outcome.BESIDE
+        done = list(install(place, dry_run=options.dry_run))  # all of it, before a reader of our words may go
     except (InstallationError, OSError) as error:
         return complain(str(error))
-    if beside:
+    for file, outcome in done:
+        say(f"{'would be ' if options.dry_run else ''}{outcome.value}: {file}")
+    if any(outcome is Outcome.BESIDE for _, outcome in done):
         say("\nCompare each NAME with NAME.dpkg-dist, take over what you need, and delete NAME.dpkg-dist.")
     if not options.dry_run:
         say(_next_steps(place))

@@ -202,6 +202,18 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "must be an absolute path" in capsys.readouterr().err
 
 
+def test_an_installation_is_whole_though_nobody_reads_its_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(_text: str) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("loncontrol.install.say", gone)
+    with pytest.raises(BrokenPipeError):
+        main.__wrapped__(["install", "--root", str(tmp_path / "root")])  # type: ignore[attr-defined]
+    assert (tmp_path / "root/etc/loncapa/manifest").exists()
+
+
 def test_a_root_that_may_not_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     assert main(["install", "--root", str(tmp_path / "file/root")]) == 1
