@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from lonnet.handlers.work import NAMESPACE
@@ -75,10 +74,21 @@ def press(chrome: Chrome, text: str) -> None:
 
 
 def follow(chrome: Chrome, how: str, what: str) -> None:
-    """Click on what leads to another page, and wait until it does."""
-    page = chrome.find_element(By.TAG_NAME, "html")
+    """Click on what leads to another page, and wait until it does.
+
+    The browser tells which load of a page it shows. An element of the old page must not be asked: in the middle of the
+    change the answer is sometimes an error of the driver.
+    """
+    before = loader(chrome)
     chrome.find_element(how, what).click()
-    WebDriverWait(chrome, 60).until(staleness_of(page))
+    WebDriverWait(chrome, 60).until(lambda _: loader(chrome) != before)
+
+
+def loader(chrome: Chrome) -> str:
+    """What names the load of the page that is shown."""
+    tree = chrome.execute_cdp_cmd("Page.getFrameTree", {})
+    name: str = tree["frameTree"]["frame"]["loaderId"]
+    return name
 
 
 def answer(chrome: Chrome, text: str) -> None:
