@@ -14,8 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from common.hosts_table import HOST_ID
+from common.resource_directory import locked
+from common.resource_files import new_name, open_regular, remove, rename, write_synced
 from common.resource_path import SUBSCRIPTION, ResourcePath
-from common.resource_tree import locked, new_name, open_regular, remove, rename, write_synced
 
 _LINE = re.compile(rf"({HOST_ID.pattern}):([0-9A-Fa-f.:]+):([0-9]{{1,15}})")
 
@@ -51,7 +52,7 @@ def subscribers(at: int, path: ResourcePath) -> list[Subscriber]:
 def subscribe(at: int, path: ResourcePath, subscriber: Subscriber, seconds: float | None = None) -> None:
     """Note a subscriber, in place of what was noted of the same host, with a later time than that had.
 
-    :param seconds: that the directory's lock is waited for, as in :func:`common.resource_tree.locked`.
+    :param seconds: that the directory's lock is waited for, as in :func:`common.resource_directory.locked`.
     """
 
     def noted(known: list[Subscriber]) -> list[Subscriber]:

@@ -21,8 +21,9 @@ from typing import BinaryIO
 
 from common.config import Config
 from common.metadata import Metadata, MetadataError
+from common.resource_directory import Busy, directory, root_of
 from common.resource_path import COPY, ResourcePath
-from common.resource_tree import Busy, Opened, directory, open_resource, root_of
+from common.resource_tree import Opened, open_resource
 from lonnet.errors import ResourceNotFound, TransferUnderWay
 
 TOUCH_SECONDS = 60.0

@@ -26,19 +26,12 @@ from typing import BinaryIO, NamedTuple
 
 from common.errors import LonError, SpoolError
 from common.metadata import Metadata, MetadataError
+from common.resource_directory import directory, locked, root_of
+from common.resource_files import FILE_MODE, new_name, read_metadata, remove
 from common.resource_jobs import ANNOUNCE, ResourceJobs, jobs_path
 from common.resource_path import ResourcePath
-from common.resource_tree import (
-    FILE_MODE,
-    directory,
-    install,
-    locked,
-    new_name,
-    older_paths,
-    read_metadata,
-    remove,
-    root_of,
-)
+from common.resource_tree import install
+from common.resource_versions import older_paths
 from common.subscriptions import Subscriber, forget, subscribers
 from lonnet.deadline import Deadline, limit
 from lonnet.errors import DeliveryFailed, NotHomeServer, RemoteError, UnexpectedReply

@@ -24,8 +24,10 @@ from time import sleep
 from typing import BinaryIO
 
 from common.metadata import MAX_BYTES, Metadata, MetadataError, parse_metadata
+from common.resource_directory import Busy, directory, locked, prune, root_of
 from common.resource_path import IN_TRANSFER, META, ResourcePath
-from common.resource_tree import Busy, begin_transfer, directory, end_transfer, install, locked, prune, root_of
+from common.resource_tree import install
+from common.transfer_file import begin_transfer, end_transfer
 from lonnet.copies import Copy, present
 from lonnet.deadline import Deadline
 from lonnet.errors import AccessDenied, NoSuchUser, ResourceNotFound, TransferFailed, TransferUnderWay, UnexpectedReply

@@ -21,8 +21,10 @@ from typing import BinaryIO
 
 from common.hosts_table import Host
 from common.metadata import Metadata, MetadataError
+from common.resource_directory import Busy, directory, root_of
 from common.resource_path import ResourcePath, split_metadata
-from common.resource_tree import Busy, current_version, directory, older_versions, open_at, root_of
+from common.resource_tree import open_at
+from common.resource_versions import current_version, older_versions
 from common.subscriptions import Subscriber, subscribers
 from lonnet.copies import Copy, Touches
 from lonnet.deadline import Deadline, limit

@@ -23,18 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import LonError, PeerUnavailable
+from common.resource_directory import directory, locked, prune, root_of
+from common.resource_files import exists, remove
 from common.resource_path import COPY, IN_TRANSFER, ResourcePath
-from common.resource_tree import (
-    begin_transfer,
-    directory,
-    end_transfer,
-    exists,
-    locked,
-    prune,
-    remove,
-    remove_copy,
-    root_of,
-)
+from common.resource_tree import remove_copy
+from common.transfer_file import begin_transfer, end_transfer
 from lonnet.copies import last_access, present
 from lonnet.deadline import Deadline, limit
 from lonnet.errors import ResourceNotFound, TransferUnderWay, UnexpectedReply

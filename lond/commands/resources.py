@@ -14,9 +14,12 @@ from urllib.parse import quote
 
 from common.errors import SpoolError
 from common.metadata import MetadataError
+from common.resource_directory import Busy, directory, root_of
+from common.resource_files import exists
 from common.resource_jobs import UPDATE
 from common.resource_path import COPY, IN_TRANSFER, ResourcePath
-from common.resource_tree import Busy, current_version, directory, exists, open_at, root_of
+from common.resource_tree import open_at
+from common.resource_versions import current_version
 from common.subscriptions import Subscriber, subscribe, unsubscribe
 from lond.commands.listing import PATH, TreePath
 from lond.commands.registry import Argument, Context, RequestError, Trust, command

@@ -20,9 +20,9 @@ from common.config import Config
 from common.delayed import is_damaged
 from common.durable import sync_directory
 from common.errors import SpoolError
+from common.resource_directory import root_of
 from common.resource_jobs import ANNOUNCE, UPDATE, ResourceJobs, jobs_path
 from common.resource_path import COPY, SUBSCRIPTION, ResourcePath
-from common.resource_tree import root_of
 
 log = logging.getLogger(__name__)
 

@@ -15,8 +15,9 @@ import os
 import secrets
 from dataclasses import asdict, dataclass
 
+from common.resource_directory import open_directory
+from common.resource_files import remove, rename
 from common.resource_path import checked_parts
-from common.resource_tree import open_directory, remove, rename
 from common.site import Site
 from lond.records.paths import user_directory
 from lonnet.deadline import Deadline

@@ -17,9 +17,10 @@ import time
 from dataclasses import dataclass
 
 from common.errors import LonError
+from common.resource_directory import directory, root_of
+from common.resource_files import exists
 from common.resource_jobs import UPDATE, Job
 from common.resource_path import IN_TRANSFER, ResourcePath
-from common.resource_tree import directory, exists, root_of
 from lonnet import Lonnet
 from lonnet.copies import last_access
 from lonnet.deadline import Deadline, limit

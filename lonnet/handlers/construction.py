@@ -22,8 +22,9 @@ from typing import IO, BinaryIO
 
 from common.config import Config
 from common.errors import LonError
+from common.resource_directory import directory
+from common.resource_files import new_name, open_regular, remove, rename
 from common.resource_path import ResourcePath
-from common.resource_tree import directory, new_name, open_regular, remove, rename
 
 MAX_FILES = 2000
 CHUNK = 262144  # bytes

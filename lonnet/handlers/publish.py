@@ -21,8 +21,9 @@ from flask import Response, abort, make_response, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from common.metadata import DOMAIN_ONLY, PRIVATE, PUBLIC, Metadata, MetadataError
+from common.resource_directory import Busy, root_of
 from common.resource_path import ResourcePath
-from common.resource_tree import Busy, open_resource, root_of
+from common.resource_tree import open_resource
 from lonnet.balance import page_url
 from lonnet.errors import HostUnreachable
 from lonnet.handlers.access import config, current_session, logged_in, login_required, network

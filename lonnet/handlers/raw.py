@@ -20,8 +20,9 @@ from flask import Response, abort, request
 
 from common.errors import LonError
 from common.hosts_table import Host
+from common.resource_directory import root_of
 from common.resource_path import ResourcePath, split_metadata
-from common.resource_tree import open_resource, root_of
+from common.resource_tree import open_resource
 from lonnet.errors import AccessDenied
 from lonnet.handlers.access import config, members_only, network
 from lonnet.handlers.pages import page_blueprint

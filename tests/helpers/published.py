@@ -6,8 +6,10 @@ from io import BytesIO
 from pathlib import Path
 
 from common.metadata import Metadata
+from common.resource_directory import directory, locked
+from common.resource_files import digest_of, new_name, write_synced
 from common.resource_path import ResourcePath
-from common.resource_tree import digest_of, directory, install, locked, new_name, write_synced
+from common.resource_tree import install
 
 
 def metadata_of(content: bytes, copyright: str = "public") -> Metadata:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from common import resource_tree
+from common import resource_directory, resource_tree
+from common.resource_directory import directory, locked
 from common.resource_path import ResourcePath
 from lond.commands.registry import Policy
 from lonnet.sessions import Sessions
@@ -120,10 +121,10 @@ def test_an_update_is_noted(lond: Lond) -> None:
 def test_a_link_does_not_wait_for_a_locked_directory(lond: Lond, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert lond.ask(f"sub:/res/{A}") == URL
     waited: list[float] = []
-    monkeypatch.setattr(resource_tree.time, "monotonic", lambda: sum(waited))
-    monkeypatch.setattr(resource_tree.time, "sleep", waited.append)
+    monkeypatch.setattr(resource_directory.time, "monotonic", lambda: sum(waited))
+    monkeypatch.setattr(resource_directory.time, "sleep", waited.append)
     root, path = lond.site.config.doc_root / "res", ResourcePath.parse(A)
-    with resource_tree.directory(root, path) as at, resource_tree.locked(at, exclusive=True):
+    with directory(root, path) as at, locked(at, exclusive=True):
         assert lond.ask(f"{command}:/res/{A}").startswith(b"error: 11 ")
     assert sum(waited) < 0.5
 

@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from common import resource_tree as tree
+from common import resource_directory
 from common.metadata import Metadata, MetadataError
+from common.resource_directory import Busy, directory, locked
+from common.resource_files import digest_of
 from common.resource_path import ResourcePath
+from common.resource_tree import open_resource, remove_copy
+from common.resource_versions import current_version, older_versions
 from common.subscriptions import Subscriber, subscribe, subscribers, unsubscribe
 from tests.helpers.in_child import Calls, ChildDied, in_child
 from tests.helpers.published import metadata_of, put_resource
@@ -26,7 +30,7 @@ def put(root: Path, content: bytes, *, copy_of: str = "", new_version: bool = Fa
 
 
 def read(root: Path, path: ResourcePath = PATH) -> tuple[bytes, Metadata, str]:
-    opened = tree.open_resource(root, path)
+    opened = open_resource(root, path)
     with opened.file as file:
         return file.read(), opened.metadata, opened.copy_of
 
@@ -42,8 +46,8 @@ def test_versions_are_kept(tmp_path: Path) -> None:
     assert (content, metadata.version, copy_of) == (b"three", 3, "")
     old, old_metadata, _ = read(tmp_path, ResourcePath.parse("msu/smith/kin/a.2.html"))
     assert (old, old_metadata.version) == (b"two", 2)
-    with tree.directory(tmp_path, PATH) as at:
-        assert (tree.older_versions(at, PATH), tree.current_version(at, PATH)) == ([1, 2], 3)
+    with directory(tmp_path, PATH) as at:
+        assert (older_versions(at, PATH), current_version(at, PATH)) == ([1, 2], 3)
     assert names(tmp_path) == {f"a{n}.html{end}" for n in ("", ".1", ".2") for end in ("", ".meta")}
 
 
@@ -83,9 +87,9 @@ def test_a_closed_source_closes_that_of_older_versions() -> None:
 def test_a_copy_says_so_and_goes_without_a_trace(tmp_path: Path) -> None:
     put(tmp_path, OLD, copy_of="msul1")
     assert read(tmp_path)[2] == "msul1"
-    with tree.directory(tmp_path, PATH) as at, tree.locked(at, exclusive=True):
-        tree.remove_copy(at, PATH)
-        assert tree.current_version(at, PATH) == -1
+    with directory(tmp_path, PATH) as at, locked(at, exclusive=True):
+        remove_copy(at, PATH)
+        assert current_version(at, PATH) == -1
     assert names(tmp_path) == set()
     with pytest.raises(FileNotFoundError):
         read(tmp_path)
@@ -162,8 +166,8 @@ def test_killed_at_any_step_it_is_the_old_or_the_new_as_a_whole(tmp_path: Path, 
         assert metadata == replace(metadata_of(content), version=metadata.version)
         assert home == copy_of
         outcomes.add(content)
-        with tree.directory(root, PATH) as at:
-            assert tree.current_version(at, PATH) == (1 if content == OLD or copy_of else 2)
+        with directory(root, PATH) as at:
+            assert current_version(at, PATH) == (1 if content == OLD or copy_of else 2)
         assert put(root, b"third", copy_of=copy_of, new_version=not copy_of).version in ((0,) if copy_of else (2, 3))
         assert read(root)[0] == b"third"
     assert outcomes == {OLD, NEW} and step > 8
@@ -187,7 +191,7 @@ def test_readers_meanwhile_have_matching_pairs(tmp_path: Path) -> None:
 
     def look(_: int) -> None:
         content, metadata, _ = read(tmp_path)
-        assert metadata.digest == tree.digest_of(BytesIO(content))
+        assert metadata.digest == digest_of(BytesIO(content))
 
     with ThreadPoolExecutor(4) as pool:
         looks = pool.map(look, range(400))
@@ -199,7 +203,7 @@ def test_readers_meanwhile_have_matching_pairs(tmp_path: Path) -> None:
 def test_subscriptions(tmp_path: Path) -> None:
     put(tmp_path, OLD)
     first, second = Subscriber("msua1", "127.0.0.1", 100), Subscriber("hubl1", "::1", 200)
-    with tree.directory(tmp_path, PATH) as at:
+    with directory(tmp_path, PATH) as at:
         for one in (first, second, Subscriber("msua1", "127.0.0.9", 300)):
             subscribe(at, PATH, one)
         assert subscribers(at, PATH) == [Subscriber("msua1", "127.0.0.9", 300), second]
@@ -215,18 +219,18 @@ def test_subscriptions_at_the_same_moment(tmp_path: Path) -> None:
     put(tmp_path, OLD)
 
     def note(number: int) -> None:
-        with tree.directory(tmp_path, PATH) as at:
+        with directory(tmp_path, PATH) as at:
             subscribe(at, PATH, Subscriber(f"msua{number}", "127.0.0.1", number))
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(note, range(1, 41)))
-    with tree.directory(tmp_path, PATH) as at:
+    with directory(tmp_path, PATH) as at:
         assert {one.since for one in subscribers(at, PATH)} == set(range(1, 41))
 
 
 def test_a_lock_is_not_waited_for_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path, OLD)
-    monkeypatch.setattr(tree, "LOCK_SECONDS", 0.02)
-    with tree.directory(tmp_path, PATH) as at, tree.locked(at, exclusive=True), pytest.raises(tree.Busy):
+    monkeypatch.setattr(resource_directory, "LOCK_SECONDS", 0.02)
+    with directory(tmp_path, PATH) as at, locked(at, exclusive=True), pytest.raises(Busy):
         read(tmp_path)
     assert read(tmp_path)[0] == OLD

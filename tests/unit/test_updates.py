@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from common import resource_tree
+from common import resource_directory
 from common.config import Config
+from common.resource_directory import directory, locked
 from common.resource_jobs import ANNOUNCE, UPDATE, Job, ResourceJobs, jobs_path
 from common.resource_path import ResourcePath
-from common.resource_tree import begin_transfer, directory, locked
 from common.site import Site
 from common.subscriptions import Subscriber, subscribe
+from common.transfer_file import begin_transfer
 from lond.updates.recovery import recover
 from lond.updates.userfiles import UserFile
 from lond.updates.work import Outcome, perform
@@ -203,7 +204,7 @@ def test_an_outdated_copy_that_can_t_be_deleted_now_is_not_forgotten(
     host = OneHost(tmp_path, update_age=100.0)
     file = copy_at(host)
     with directory(tmp_path / "res", ResourcePath.parse(PATH)) as at:
-        monkeypatch.setattr(resource_tree, "LOCK_SECONDS", 0.02)
+        monkeypatch.setattr(resource_directory, "LOCK_SECONDS", 0.02)
         with locked(at, exclusive=True):
             assert perform(host, job(age=101)) == Outcome(host.site.config.retry_max)  # type: ignore[arg-type]
     assert file.exists()

@@ -16,9 +16,9 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from common.metadata import Metadata, parse_metadata
+from common.resource_directory import locked, open_directory
 from common.resource_jobs import ResourceJobs, jobs_path
 from common.resource_path import ResourcePath
-from common.resource_tree import locked, open_directory
 from lonnet.handlers import mount
 from lonnet.handlers.authors import author_role, is_in_force
 from lonnet.handlers.raw import raw
@@ -675,7 +675,7 @@ def test_a_resource_that_stays_locked_is_shown_as_unreadable(
 ) -> None:
     upload(smith, filename="a.html")
     smith.submit("/adm/publish/a.html", FORM)
-    monkeypatch.setattr("common.resource_tree.LOCK_SECONDS", 0.0)
+    monkeypatch.setattr("common.resource_directory.LOCK_SECONDS", 0.0)
     with open_directory(tmp_path / "html" / "res", ("msu", "smith")) as at, locked(at, exclusive=True):
         for page in ("/adm/publish", "/adm/publish/a.html"):
             answer = smith.get(page)
