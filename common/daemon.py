@@ -2,7 +2,8 @@
 
 ``scripts/lonc`` and ``scripts/lond`` come here. The caller's process waits for one line from the daemon on a pipe: it
 exits 0 only when the pid file is locked and filled and lond's socket is bound; otherwise with the reason on standard
-error and 69 (already running, or no address to be had), 78 (configuration) or 70 (a bug).
+error and 69 (already running, or no address to be had), 77 (root, but the files are another user's), 78 (configuration)
+or 70 (a bug).
 
 python-daemon's context is used for what it does well: detaching, closing inherited descriptors, directory, umask.
 Everything the daemon owns is opened after it. Signals and the pid file are ours.
@@ -31,6 +32,7 @@ from common.errors import ConfigError
 from common.fork import EXIT_BUG, fork
 from common.loop import OUR_SIGNALS
 from common.notify import Notifier
+from common.owner import why_not_root
 from common.pidfile import AlreadyRunning, PidFile
 from common.site import Site, load_site
 from common.title import set_title
@@ -38,7 +40,7 @@ from common.usage import ENVIRONMENT, FILES, Formatter, epilog, wrapped
 
 log = logging.getLogger(__name__)
 
-EXIT_OK, EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_CONFIG = 0, 64, 69, 78
+EXIT_OK, EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_NOT_ALLOWED, EXIT_CONFIG = 0, 64, 69, 77, 78
 UMASK = 0o027
 OTHER_DESCRIPTORS = 512  # that a process needs beside those of its callers
 
@@ -77,6 +79,9 @@ def main(parser: argparse.ArgumentParser, make: MakeService, argv: Sequence[str]
     if options.check:
         print(f"{name}: configuration of {site.own.id} is good: {len(site.table.hosts)} hosts")
         return EXIT_OK
+    if reason := why_not_root(site.config, name):
+        print(f"{name}: {reason}", file=sys.stderr)
+        return EXIT_NOT_ALLOWED
     daemon = Daemon(name, site, conf.absolute(), make)
     return daemon.in_foreground() if options.foreground else daemon.in_background()
 
@@ -106,6 +111,7 @@ def command_line(name: str, *description: str, usr1: str) -> argparse.ArgumentPa
                     "not now: it runs already, or its port or a directory is not to be had",
                 ),
                 (str(EXIT_BUG), "a bug; the log has more"),
+                (str(EXIT_NOT_ALLOWED), "root called it, but the daemons' files belong to another user"),
                 (str(EXIT_CONFIG), "the configuration or a table is wrong; nothing was started"),
             ),
             environment=(

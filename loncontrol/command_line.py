@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _why_not_root(conf: Path) -> str:
     try:
-        return why_not_root(read_config(conf)[0])
+        return why_not_root(read_config(conf)[0], "loncontrol")
     except ConfigError:
         return ""  # the command will say it
 

@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     conf = config_path(options.conf, os.environ)
     try:
         site, fault = _site(conf)
-        if reason := why_not_root(site.config):
+        if reason := why_not_root(site.config, "loncron"):
             return _complain(reason, NOT_ALLOWED)
         open_log(site, "loncron", echo=False)
         return _run(options, Visit(site, conf, time.time(), dry=options.dry_run, fault=fault))

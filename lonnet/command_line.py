@@ -2,8 +2,8 @@
 
 Answers go to stdout as the bytes they are, errors of usage and configuration as one line to stderr.
 Exit codes: 0 an answer (``con_delayed`` is one), 1 none (``con_lost``, ``con_failed``, ``no_such_host``; ping: a
-host did not answer rightly; reconnect: lonc does not run; sweep: a copy should have gone and did not), 64 usage, 78
-configuration.
+host did not answer rightly; reconnect: lonc does not run; sweep: a copy should have gone and did not), 64 usage, 77
+root, where the daemons' files belong to another user (critical, sweep), 78 configuration.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from typing import NoReturn
 
 from common.closed_output import ends_with_its_reader
 from common.errors import ConfigError
+from common.owner import why_not_root
 from lonnet.client import CON_FAILED, CON_LOST, NO_SUCH_HOST, Lonnet
 
 NO_ANSWER = (CON_LOST, CON_FAILED, NO_SUCH_HOST)
+WRITING = ("critical", "sweep")  # among the daemons' files
 PING_THREADS = 128  # hosts that are asked at once
 
 
@@ -60,6 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"lonnet: {error}", file=sys.stderr)
         return os.EX_CONFIG
     try:
+        if arguments.action in WRITING and (reason := why_not_root(net.site.config, "python -m lonnet")):
+            print(f"lonnet: {reason}", file=sys.stderr)
+            return os.EX_NOPERM
         return _run(net, arguments)
     except ValueError as error:
         print(f"lonnet: {error}", file=sys.stderr)

@@ -7,7 +7,7 @@ Promises: results go to standard output, everything else, one line each, to stan
 and neither a password nor a hash is shown.
 
 Exit codes: 0; 64 wrong use; 65 bad data (an archive, a classic directory, a password); 67 no such user here; 69 not
-possible now; 78 configuration, or this is no library server. 130: interrupted. A traceback is a bug.
+possible now; 77 not as this user; 78 configuration, or this is no library server; 130 interrupted. A traceback: a bug.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import NoReturn
 
 from common.closed_output import ends_with_its_reader
-from common.config import config_path
+from common.config import Config, config_path
 from common.core_files import forbid_core_files
 from common.errors import ConfigError
+from common.owner import why_not_root
 from common.site import Site, load_site
 from common.usage import ENVIRONMENT, FILES, Formatter, epilog, wrapped
 from lond.authentication.accounts import AccountError
@@ -34,7 +34,7 @@ from lond.records.faults import StorageError
 from lond.storage import Storage
 from lonnet.client import Lonnet
 from lonuser.accounts import TYPES, add, auth, passwd, show
-from lonuser.errors import AdministrationError, NotPossible
+from lonuser.errors import AdministrationError, NotAllowed, NotPossible
 from lonuser.session import Session, Terminal
 from lonuser.transfer import export, import_archive, import_classic, move
 
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None, terminal: Terminal | None = None, as
     try:
         site = load_site(config_path(options.conf, os.environ))
         _check_role(site)
-        _check_owner(site.config.users_dir)
+        _check_owner(site.config)
         _run(site, options, terminal, ask_host)
     except ConfigError as error:
         terminal.warn(str(error))
@@ -101,14 +101,17 @@ def _check_role(site: Site) -> None:
         raise ConfigError(site.file, 0, "lonHostID", reason)
 
 
-def _check_owner(users_dir: Path) -> None:
+def _check_owner(config: Config) -> None:
     """Files of another owner would be out of the daemons' reach."""
+    if reason := why_not_root(config, "lonuser"):
+        raise NotAllowed(reason)
+    users_dir = config.users_dir
     try:
         owner = users_dir.stat().st_uid
     except FileNotFoundError:
         raise NotPossible(f"lonUsersDir, {users_dir}, is not there; the first start of lond makes it") from None
     if owner != os.geteuid():
-        raise NotPossible(
+        raise NotAllowed(
             f"lonUsersDir, {users_dir}, belongs to the user number {owner}, who runs the daemons, not to you, "
             f"{os.geteuid()}; run lonuser as that user: sudo -u '#{owner}' lonuser ..."
         )
@@ -150,7 +153,8 @@ def parser() -> _Parser:
                 (str(os.EX_USAGE), "wrong use"),
                 (str(os.EX_DATAERR), "bad data: an archive, a classic directory, a password"),
                 (str(os.EX_NOUSER), "this host is not the user's home server"),
-                (str(os.EX_UNAVAILABLE), "not possible now: already there, at home elsewhere, disk full, not the user"),
+                (str(os.EX_UNAVAILABLE), "not possible now: already there, at home elsewhere, disk full"),
+                (str(os.EX_NOPERM), "not run as the user that the daemons run as"),
                 (str(os.EX_CONFIG), "the configuration is wrong, or this is an access server"),
                 (str(INTERRUPTED), "interrupted; the same command goes on where it was"),
             ),

@@ -22,6 +22,12 @@ class NotPossible(AdministrationError):
     """Right as it is, but not in the state in which this machine or the network is now."""
 
 
+class NotAllowed(AdministrationError):
+    """Another user may do this, the caller may not."""
+
+    exit_code = os.EX_NOPERM
+
+
 class WrongUse(AdministrationError):
     """The command can't be meant so."""
 

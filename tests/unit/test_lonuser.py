@@ -633,7 +633,7 @@ class TestCommandLine:
         owner = here.users.stat().st_uid
         monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
         said = here.run("add", "msu", "smith", "--type", "none")
-        assert said.code == 69 and f"sudo -u '#{owner}' lonuser" in said.err
+        assert said.code == 77 and f"sudo -u '#{owner}' lonuser" in said.err
 
     def test_without_lonusersdir(self, here: Machine) -> None:
         here.users.rmdir()
