@@ -36,6 +36,7 @@ DEFAULT_PATH = "/etc/loncapa/loncapa.conf"
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 _DEFAULT: dict[str, Any] = {s.field: s.parse(s.default) for s in SETTINGS if s.default is not None}
+ALIKE = 0.7  # of 1.0: how much an unknown name has in common with the one that was probably meant
 _NOT_ABOVE = (
     ("lonPingAfter", "lonDeadAfter"),
     ("lonRetryFirst", "lonRetryMax"),
@@ -73,6 +74,7 @@ class Config:
     load_lim: float = _DEFAULT["load_lim"]  # load average
     user_load_lim: int = _DEFAULT["user_load_lim"]  # sessions, 0: off
     expire: float = _DEFAULT["expire"]  # s
+    renew: float = _DEFAULT["renew"]  # s
     transfer_wait: float = _DEFAULT["transfer_wait"]  # s
     transfer_timeout: float = _DEFAULT["transfer_timeout"]  # s
     http_timeout: float = _DEFAULT["http_timeout"]  # s
@@ -262,7 +264,7 @@ def _nearest(name: str) -> str:
     import difflib  # only a mistake in the file needs it; every web process would pay for it
 
     lower = {known.lower(): known for known in _BY_NAME}
-    near = difflib.get_close_matches(name[:64].lower(), lower, 1)
+    near = difflib.get_close_matches(name[:64].lower(), lower, 1, ALIKE)
     return f"; did you mean {lower[near[0]]}?" if near else ""
 
 

@@ -107,6 +107,8 @@ SETTINGS: tuple[Setting, ...] = (
             "active sessions that count as 100 %; 0: user load is off"),
     Setting("lonExpire", "expire", _seconds(0, 315360000), "86400",
             "seconds after its last access that a copy counts as unused"),
+    Setting("lonRenew", "renew", _seconds(60, 315360000), "86400",
+            "seconds after which a copy in use is compared with its home server, and subscribed, once more"),
     Setting("lonTransferWait", "transfer_wait", _seconds(0, 600), "10",
             "seconds a request for a resource waits for a transfer that another process has begun"),
     Setting("lonTransferTimeout", "transfer_timeout", _seconds(0.1, 86400), "600",

@@ -158,5 +158,5 @@ def _parser() -> _Parser:
     action.add_argument("--timeout", metavar="S", type=float, help="seconds; default: lonRequestTimeout")
     action = actions.add_parser("reconnect", help="make lonc try its lost links again now")
     action.add_argument("host", metavar="HOST", nargs="?", help="and wait for the link to this one")
-    actions.add_parser("sweep", help="delete and unsubscribe copies of resources that were not used for lonExpire")
+    actions.add_parser("sweep", help="delete copies of resources that were not used for lonExpire, renew the others")
     return parser

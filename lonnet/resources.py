@@ -29,12 +29,13 @@ from common.subscriptions import Subscriber, subscribers
 from lonnet.copies import Copy, Touches
 from lonnet.deadline import Deadline, limit
 from lonnet.deliveries import count, counted
+from lonnet.dropping import drop
 from lonnet.errors import AccessDenied, ResourceNotFound, TransferUnderWay, UnexpectedReply
 from lonnet.homes import Net
 from lonnet.publishing import Publication, publish
 from lonnet.replication import fetch, home_of, subscribe
 from lonnet.replies import Delivery, checked
-from lonnet.sweeping import Sweep, drop, sweep
+from lonnet.sweeping import Sweep, sweep
 
 __all__ = ["Copy", "Publication", "Resources", "Subscriber", "Sweep"]
 
@@ -155,7 +156,8 @@ class Resources:
         self._touches.touch(self._net.site.config, ResourcePath.parse(path))
 
     def sweep(self) -> Sweep:
-        """Delete and unsubscribe the copies that were not used for lonExpire, and what killed processes have left."""
+        """Delete and unsubscribe copies that were not used for lonExpire, compare those in use with their home
+        servers when that is due, and delete what killed processes have left."""
         return sweep(self._net)
 
     def count_delivery(self, path: str, domain: str, timeout: float | None = None) -> Delivery:

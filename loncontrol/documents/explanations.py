@@ -150,6 +150,9 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
         "londUpdateAge is over: the outdated copy is deleted, and fetched when somebody wants it again",
         "find out why its home server could not be reached all the time"),
     "copy deleted: %s": ("the home server has the resource no more, or not for this host", ""),
+    "copies from %s are not compared with it now: %s": (
+        "every lonRenew seconds a copy in use is compared with its home server: not possible now, the copies stay",
+        "if it is always the same server: loncontrol doctor HOST; if always the same resource, publish it again"),
     "outdated copy of %s could not be deleted: %s": (
         "an old version is still shown here", "delete the file; look at its owner and at the disk"),
     "internal error in %s of %s": ("a bug: this update is tried again later", "report it with the lines that follow"),

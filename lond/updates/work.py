@@ -24,10 +24,9 @@ from common.resource_path import IN_TRANSFER, ResourcePath
 from lonnet import Lonnet
 from lonnet.copies import last_access
 from lonnet.deadline import Deadline, limit
-from lonnet.errors import AccessDenied, ResourceNotFound
+from lonnet.dropping import drop, is_unused
 from lonnet.publishing import announce
-from lonnet.replication import refresh
-from lonnet.sweeping import drop, is_unused
+from lonnet.renewal import bring_up_to_date
 
 log = logging.getLogger(__name__)
 
@@ -73,11 +72,7 @@ def _update(net: Lonnet, path: ResourcePath) -> None:
     if unused:
         _drop(net, path, config.expire)
         return
-    try:
-        refresh(net, path)
-    except (ResourceNotFound, AccessDenied) as error:
-        log.warning("copy deleted: %s", error)
-        _drop(net, path, None)
+    bring_up_to_date(net, path)
 
 
 def _drop(net: Lonnet, path: ResourcePath, unused_for: float | None) -> None:

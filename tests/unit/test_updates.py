@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,6 @@ from common.config import Config
 from common.resource_directory import directory, locked
 from common.resource_jobs import ANNOUNCE, UPDATE, Job, ResourceJobs, jobs_path
 from common.resource_path import ResourcePath
-from common.site import Site
 from common.subscriptions import Subscriber, subscribe
 from common.transfer_file import begin_transfer
 from lond.updates.recovery import recover
@@ -25,44 +23,15 @@ from lond.updates.userfiles import UserFile
 from lond.updates.work import Outcome, perform
 from lonnet.copies import Touches
 from lonnet.errors import AccessDenied, ResourceNotFound, TransferFailed, UnexpectedReply
-from lonnet.homes import HomeCache
 from lonnet.replies import Delivery
-from lonnet.resources import Resources
-from tests.helpers.fake_net import FakeNet
 from tests.helpers.in_child import Calls, ChildDied, in_child
+from tests.helpers.one_host import HERE, HOME, PATH, OneHost, copy_at
 from tests.helpers.published import put_resource
-
-PATH = "msu/smith/a.html"
-HOME, HERE = "msul1", "msua1"
-
-
-class OneHost:
-    """A host whose peers answer as a test says; what it sends is noted."""
-
-    def __init__(self, directory: Path, **settings: object) -> None:
-        site = FakeNet([HOME, HERE], HERE).site
-        config = replace(site.config, doc_root=directory, daemons_dir=directory, bind_address="", **settings)
-        self.site: Site = replace(site, config=config)
-        self.homes = HomeCache()
-        self.answers: dict[str, str] = {"home": "found"}
-        self.sent: list[str] = []
-        self.resources = Resources(self)
-
-    def reply(self, command: str, host: str, timeout: float | None = None) -> str:
-        self.sent.append(f"{host} {command}")
-        return self.answers.get(command.partition(":")[0], "con_lost")
-
-    critical = reply
 
 
 @pytest.fixture
 def host(tmp_path: Path) -> OneHost:
     return OneHost(tmp_path)
-
-
-def copy_at(host: OneHost, path: str = PATH) -> Path:
-    put_resource(host.site.config.doc_root / "res", path, b"one", copy_of=HOME)
-    return host.site.config.doc_root / "res" / path
 
 
 def job(kind: str = UPDATE, age: float = 0.0, attempts: int = 0, path: str = PATH) -> Job:
