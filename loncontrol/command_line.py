@@ -17,7 +17,7 @@ from common.errors import ConfigError, SpoolError
 from common.owner import why_not_root
 from common.usage import ENVIRONMENT, FILES, Formatter, epilog, wrapped
 from loncontrol import configuration, doctor, install, links, listings, monitoring, queue, service, setup, trace
-from loncontrol.control import COMMANDS, FAILED, GROUPS, NOT_CONFIGURED, NOT_RUNNING, OK, USAGE, complain
+from loncontrol.control import COMMANDS, FAILED, GROUPS, NOT_ALLOWED, NOT_CONFIGURED, NOT_RUNNING, OK, USAGE, complain
 
 # Importing them makes their commands known.
 FAMILIES = (
@@ -33,7 +33,6 @@ FAMILIES = (
     setup,
 )
 
-NOT_ALLOWED = 4
 OF_ROOT = ("install", "setup", "add-host", "remove-host")  # they write what belongs to root
 
 DESCRIPTION = wrapped(
@@ -50,7 +49,8 @@ EPILOG = epilog(
         ("3", "status: stopped; check: nothing is known"),
         (
             str(NOT_ALLOWED),
-            "this user may not look, or is root and the daemons' files are another user's; status: a daemon hangs",
+            "this user may not look, or is root and the daemons' files are another user's, or systemd looks after the "
+            "daemons (start, restart); status: a daemon hangs",
         ),
         (str(NOT_CONFIGURED), "the configuration or a table is wrong"),
         (str(NOT_RUNNING), "the daemons do not run"),

@@ -21,7 +21,7 @@ from common.hosts_table import shown
 from common.site import Site, load_site
 from lonstatus.daemons import ORDER, Daemon
 
-OK, FAILED, USAGE, NOT_CONFIGURED, NOT_RUNNING = 0, 1, 2, 6, 7
+OK, FAILED, USAGE, NOT_ALLOWED, NOT_CONFIGURED, NOT_RUNNING = 0, 1, 2, 4, 6, 7
 
 
 class Daemons:

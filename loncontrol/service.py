@@ -16,6 +16,7 @@ from common.hosts_table import parse_hosts
 from common.pauses import Pause, pauses
 from common.site import load_site
 from loncontrol.control import (
+    NOT_ALLOWED,
     NOT_CONFIGURED,
     NOT_RUNNING,
     OK,
@@ -27,9 +28,11 @@ from loncontrol.control import (
     say,
 )
 from lonstatus.daemons import State, silence
+from lonstatus.services import BEGIN, is_service
 from lonstatus.text import duration
 
 STATUS_DEAD, STATUS_STOPPED, STATUS_UNKNOWN = 1, 3, 4
+OF_SYSTEMD = f"systemd looks after the daemons, and must start them itself: {BEGIN} (or restart), as root"
 _Options = argparse.Namespace
 
 
@@ -41,6 +44,8 @@ def start(control: Daemons, _options: _Options) -> int:
     """
     if any(daemon.state is not State.RUNNING for daemon in control.daemons):
         load_site(control.conf)
+        if is_service(control.conf):
+            return complain(OF_SYSTEMD, NOT_ALLOWED)
     for daemon in control.daemons:
         if daemon.state is State.RUNNING:
             say(f"{daemon.name} runs already, pid {daemon.pid}")
@@ -74,6 +79,8 @@ def restart(control: Daemons, options: _Options) -> int:
     :raises ConfigError: what would be stopped could not be started again: nothing was begun.
     """
     load_site(control.conf)
+    if is_service(control.conf):
+        return complain(OF_SYSTEMD, NOT_ALLOWED)
     return stop(control, options) or start(control, options)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,11 +37,3 @@ class Visit:
     def peers(self) -> list[Peer]:
         """As they are now."""
         return list(peers(self.site, is_running(self.site, "lonc")))
-
-
-def is_service() -> bool:
-    """Whether the daemons are the service manager's to start, as its unit of loncron and the installed command say.
-
-    What loncron starts is unknown to the service manager, and ends with loncron if that is a unit itself.
-    """
-    return os.environ.get("LONCAPA_SERVICES") == "systemd"

@@ -1,7 +1,7 @@
 """Do both daemons run, and turn? What is missing is started.
 
-Where the service manager looks after the daemons it is only told: nothing is started that was stopped on purpose, or
-beside what the service manager starts.
+Where systemd looks after the daemons it is only told: nothing is started that was stopped on purpose, or beside what
+systemd starts; and what a unit of loncron starts would end with it.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import logging
 import subprocess
 from collections.abc import Iterator
 
-from loncron.visit import Visit, is_service
+from loncron.visit import Visit
 from lonstatus.daemons import Daemon, State, silence
 from lonstatus.findings import Finding, Level
+from lonstatus.services import BEGIN, is_service
 from lonstatus.text import duration
 
 log = logging.getLogger(__name__)
@@ -54,8 +55,8 @@ def _death(daemon: Daemon) -> str:
 
 def _help(visit: Visit, daemon: Daemon) -> tuple[bool, str]:
     """Start it if that is ours to do; whether it is well now, and what was done, in words."""
-    if is_service():
-        return False, "it is for the service manager to start it: systemctl start loncapa"
+    if is_service(visit.conf):
+        return False, f"it is for the service manager to start it: {BEGIN}"
     if visit.dry:
         return True, "it would be started"
     try:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from common.site import load_site
+from loncontrol.installation import commands_directory
 from tests.helpers.installed import Installed, run
 from tests.helpers.waiting import eventually
 
@@ -116,14 +117,19 @@ def test_under_a_service_manager_nobody_starts_what_was_stopped_on_purpose(machi
     set_up(here, "msul1", FIRST)
     (here.root / "run/systemd/system").mkdir(parents=True)
     loncron = here.root / "usr/local/sbin/loncron"
-    for arguments in ((), ("--conf", str(here.conf)), (f"--conf={here.conf}",)):
-        told = run(loncron, *arguments, "--justcheckdaemons")
+    past_its_wrapper = (commands_directory() / "loncron", "--conf", here.conf)
+    for command in ((loncron,), (loncron, "--conf", here.conf), (loncron, f"--conf={here.conf}"), past_its_wrapper):
+        told = run(*command, "--justcheckdaemons")
         assert told.returncode == 1
         assert told.stdout.splitlines() == [
             f"{name} is not running; it is for the service manager to start it: systemctl start loncapa"
             for name in ("lond", "lonc")
         ]
         assert (here.pid("lond"), here.pid("lonc")) == (None, None)
+    for word in ("start", "restart"):
+        refused = run(commands_directory() / "loncontrol", "--conf", here.conf, word)
+        assert refused.returncode == 4 and "systemctl start loncapa" in refused.stderr
+    assert (here.pid("lond"), here.pid("lonc")) == (None, None)
     other = here.root / "other.conf"  # no unit knows of it
     other.write_text(here.conf.read_text())
     assert "it would be started" in run(loncron, "--conf", str(other), "--dry-run").stdout

@@ -22,7 +22,7 @@ from loncron.checks import connections, copies, leftovers, logs, machine, modes,
 from loncron.command_line import main
 from loncron.memory import AnotherRuns, Mark, Memory, alone
 from loncron.reach import Answer, reach
-from loncron.visit import Visit, is_service
+from loncron.visit import Visit
 from lonnet.resources import Resources
 from lonnet.sessions import Sessions
 from lonnet.sweeping import Sweep
@@ -379,12 +379,6 @@ def test_what_cannot_be_told_is_said_on_standard_error(
     assert capsys.readouterr() == ("", "")
     page = (visit.site.config.doc_root / "lon-status" / "index.html").read_text()
     assert "lonc is dead (2)" in page
-
-
-def test_what_the_service_manager_looks_after_is_only_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    for value, expected in (("", False), ("1", False), ("systemd", True)):
-        monkeypatch.setenv("LONCAPA_SERVICES", value)
-        assert is_service() == expected
 
 
 def test_a_broken_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
