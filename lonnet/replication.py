@@ -67,13 +67,7 @@ def fetch(net: Net, path: ResourcePath, timeout: float | None) -> Copy:
     if not _has_directory(root_of(config), path):  # none is made for what nobody has published
         subscribe(net, path, deadline)
     patience = Deadline(config.transfer_wait if timeout is None else min(timeout, config.transfer_wait))
-    while True:
-        copy = _in_turn(net, path, deadline, refresh=False)
-        if copy is not None:
-            return copy
-        if patience.passed:
-            raise TransferUnderWay(str(path))
-        sleep(LOOK_AGAIN)
+    return _transferred(net, path, deadline, patience, refresh=False)
 
 
 def _has_directory(root: Path, path: ResourcePath) -> bool:
@@ -92,11 +86,19 @@ def refresh(net: Net, path: ResourcePath) -> Copy:
     :raises TransferUnderWay: another process has the resource for longer than lonTransferTimeout.
     """
     deadline = Deadline(net.site.config.transfer_timeout)
+    return _transferred(net, path, deadline, deadline, refresh=True)
+
+
+def _transferred(net: Net, path: ResourcePath, deadline: Deadline, patience: Deadline, *, refresh: bool) -> Copy:
+    """The copy, when it is our turn or another one's transfer has ended.
+
+    :param patience: the end of waiting for that.
+    """
     while True:
-        copy = _in_turn(net, path, deadline, refresh=True)
+        copy = _in_turn(net, path, deadline, refresh)
         if copy is not None:
             return copy
-        if deadline.passed:
+        if patience.passed:
             raise TransferUnderWay(str(path))
         sleep(LOOK_AGAIN)
 
