@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from common.delayed import Fifo
 from lonnet.command_line import Pong, main, pong_table
 from tests.helpers.published import put_resource
-from tests.unit.test_lonnet_scripted_child import ScriptedChild, answers, silent
+from tests.unit.test_lonnet_scripted_child import ScriptedChild, answers, reads_then_closes
 
 HOSTS = "msul1:msu:library:one.example.org:127.0.0.1\nhuba20:hub:access:two.example.org:127.0.0.2\n"
 
@@ -69,14 +70,25 @@ def test_ping_all(conf: Path, capfd: pytest.CaptureFixture[str]) -> None:
 def test_ping_that_is_not_answered_rightly(conf: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with (
         ScriptedChild(conf.with_name("msul1"), answers(b"msul9\n")),
-        ScriptedChild(conf.with_name("huba20"), silent),
+        ScriptedChild(conf.with_name("huba20"), reads_then_closes),
     ):
-        assert run(conf, "ping", "msul1", "huba20", "elsewhere", "--timeout", "0.1") == 1
+        assert run(conf, "ping", "msul1", "huba20", "elsewhere") == 1
     lines = capfd.readouterr().out.splitlines()
     assert "wrong id: msul9" in lines[1]
     assert "con_lost" in lines[2]
     assert re.match(r"elsewhere +- +- +no_such_host ", lines[3])
     assert len({len(line) for line in lines}) == 1
+
+
+def test_ping_waits_no_longer_than_it_is_told(conf: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    conf.write_text(f"{conf.read_text()}PerlSetVar lonRequestTimeout 60\n")
+    with socket.socket(socket.AF_UNIX) as listener:  # whose connections nobody ever accepts
+        listener.bind(str(conf.with_name("msul1")))
+        listener.listen()
+        assert run(conf, "ping", "msul1", "--timeout", "0.1") == 1
+    _, answer, milliseconds = capfd.readouterr().out.splitlines()[1].rsplit(maxsplit=2)
+    assert answer == "con_lost"
+    assert float(milliseconds) < 60_000  # after which the answer would be the same without the option
 
 
 def test_pong_table_is_aligned() -> None:
