@@ -85,6 +85,12 @@ def status_of(pid: int) -> Mapping[str, str]:
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
+def stop_child(pid: int) -> None:
+    """SIGSTOP a process, and wait until it stands still."""
+    os.kill(pid, signal.SIGSTOP)
+    eventually(lambda: status_of(pid)["State"].startswith("T"))
+
+
 def signals(mask: str) -> set[int]:
     """The numbers in one of the masks of /proc/PID/status."""
     return {number for number in range(1, 65) if int(mask, 16) >> (number - 1) & 1}

@@ -31,7 +31,7 @@ from tests.helpers.daemons import (
     living,
     run,
     settled,
-    status_of,
+    stop_child,
     wait_for_end_of_all,
     wait_for_more,
     wait_for_reload,
@@ -65,11 +65,6 @@ def test_stale_sockets_are_removed_at_start(pair: Federation) -> None:
     here.start_lonc()
     assert not here.socket_path(PEER).exists()
     here.wait_for_link(HERE)
-
-
-def stop_child(pid: int) -> None:
-    os.kill(pid, signal.SIGSTOP)
-    eventually(lambda: status_of(pid)["State"].startswith("T"))
 
 
 def test_lonc_restarts_beside_an_orphan_that_hangs(pair: Federation) -> None:

@@ -7,8 +7,8 @@ import signal
 import socket
 import stat
 import threading
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,7 +21,9 @@ from common.scoreboard import Scoreboard
 from common.site import Site
 from lond.updates.pool import UPDATER, UpdatePool
 from lond.updates.userfiles import UserFile
+from tests.helpers.daemons import stop_child
 from tests.helpers.in_child import in_child
+from tests.helpers.waiting import open_descriptors
 
 T = TypeVar("T")
 PATIENCE = 20.0
@@ -92,11 +94,32 @@ def in_world(site: Site, scenario: Callable[[World], T]) -> T:
     def live() -> T:
         world = World(site)
         try:
+            world.until(lambda: list(world.population.of(UPDATER)))  # before anything is open that it would inherit
             return scenario(world)
         finally:
             world.close()
 
     return in_child(live)
+
+
+@contextmanager
+def between_looks(world: World) -> Iterator[None]:
+    """Meanwhile the worker stands still, at a moment at which it has the queue not open: it would go on to write to
+    it, or take its log away, while a test puts another file in its place."""
+    worker, queue = next(world.population.of(UPDATER)).pid, str(jobs_path(world.site.config))
+
+    def stands_apart() -> bool:
+        stop_child(worker)
+        apart = not any(name.startswith(queue) for name in open_descriptors(worker).values())
+        if not apart:
+            os.kill(worker, signal.SIGCONT)
+        return apart
+
+    world.until(stands_apart)
+    try:
+        yield
+    finally:
+        os.kill(worker, signal.SIGCONT)
 
 
 class Server:
@@ -171,13 +194,15 @@ def test_a_queue_that_was_replaced_is_noticed(tmp_path: Path) -> None:
     def scenario(world: World) -> list[str]:
         world.updates.add(UPDATE, "msu/smith/a.html")
         world.until(lambda: not world.waiting())
-        for file in tmp_path.glob("updates.db*"):
-            file.unlink()
+        with between_looks(world):
+            for file in tmp_path.glob("updates.db*"):
+                file.unlink()
         world.updates.add(UPDATE, "msu/smith/b.html")
         world.until(lambda: jobs_path(world.site.config).exists() and not world.waiting())
-        for file in tmp_path.glob("updates.db-*"):  # from its log the file would be repaired
-            file.unlink()
-        jobs_path(world.site.config).write_bytes(b"x" * 9000)
+        with between_looks(world):
+            for file in tmp_path.glob("updates.db-*"):  # from its log the file would be repaired
+                file.unlink()
+            jobs_path(world.site.config).write_bytes(b"x" * 9000)
         assert not world.fetch()  # after which the worker looks at the queue
         world.until(lambda: list(tmp_path.glob("updates.db.damaged-*")))
         world.until(lambda: jobs_path(world.site.config).exists())
