@@ -227,6 +227,7 @@ class Host:
 
         def stands() -> None:
             assert self.socket_path(peer).exists(), f"no link {self.id} -> {peer}: {self.lonc.log[-2000:]}"
+            self.lonc.slot(peer, "up")  # the child shows it a moment after its socket has appeared
 
         eventually(stands, timeout)
 

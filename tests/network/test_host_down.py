@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable
 
 from common.delayed import Fifo
 from tests.helpers.activity import arrivals, make_user, message
+from tests.helpers.daemons import stop_child
 from tests.helpers.federation import Federation
 from tests.helpers.waiting import eventually
 
@@ -83,11 +86,13 @@ def test_a_message_that_lonnet_stored_beside_a_living_child_is_sent_soon(federat
     fed = federation(["msua1", "msul1"])
     make_user(fed.hosts["msul1"])
     here = fed.hosts["msua1"]
-    path = here.socket_path("msul1")
+    path, child = here.socket_path("msul1"), here.lonc.slot("msul1", "up").pid
     hidden = path.with_name("hidden")
+    stop_child(child)  # it would make its socket again
     path.rename(hidden)  # lonnet sees no child, though there is one
     assert here.lonnet().critical(message(0, 0), "msul1") == "con_delayed"
     hidden.rename(path)
+    os.kill(child, signal.SIGCONT)
     eventually(lambda: arrivals(fed.hosts["msul1"]).by_caller == {0: [0]})
 
 

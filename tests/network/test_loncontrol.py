@@ -139,8 +139,11 @@ def test_children_are_shown_with_what_they_do_and_what_they_cost(host: Host) -> 
     def told() -> list[list[str]]:
         return [line.split() for line in control(host, "children").stdout.splitlines()[1:]]
 
-    eventually(lambda: ["lonc", "up", "msul1"] in [[row[0], row[2], row[3]] for row in told()])
-    rows = told()
-    states = sorted(row[2] for row in rows if row[0] == "lond")
-    assert states == ["asker", "asker", "hasher", "hasher", "idle", "idle", "serving", "updater", "updater"]
-    assert all(float(row[-1]) > 0.1 for row in rows), "memory of each"
+    def all_are_shown() -> None:
+        rows = told()
+        assert ["lonc", "up", "msul1"] in [[row[0], row[2], row[3]] for row in rows]
+        states = sorted(row[2] for row in rows if row[0] == "lond")
+        assert states == ["asker", "asker", "hasher", "hasher", "idle", "idle", "serving", "updater", "updater"]
+        assert all(float(row[-1]) > 0.1 for row in rows), "memory of each"
+
+    eventually(all_are_shown)

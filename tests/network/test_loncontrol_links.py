@@ -87,7 +87,7 @@ def test_a_child_that_hangs_leaves_no_socket_of_a_paused_host(federation: Federa
     os.kill(here.lonc.slot("msul2", "up").pid, signal.SIGSTOP)
     assert control(here, "pause", "msul2", "--why", "it hangs").returncode == 0
     here.wait_for_no_link("msul2")
-    assert paused(here)
+    eventually(lambda: paused(here))
 
 
 def test_only_the_host_that_is_named_is_tried_again(federation: FederationFactory) -> None:
