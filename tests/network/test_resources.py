@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -37,17 +36,11 @@ from tests.helpers.waiting import eventually
 
 HOME, ACCESS, OTHERS = "msul1", "msua1", ("msua2", "msua3")
 ELSEWHERE = "huba1"
+LATER_PORT = 8080  # where a web server can be started later: links from this address are never given this port
 PUBLIC = Metadata(title="Free fall", author="smith:msu", copyright="public")
 
 Site = tuple[Federation, RawServer]
 At = Callable[[str], Lonnet]
-
-
-def free_port(ip: str) -> int:
-    """A port where a web server can be started later; nobody else lives at this address."""
-    with socket.socket() as probe:
-        probe.bind((ip, 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -57,7 +50,7 @@ def started(*hosts: str, addresses: Mapping[str, str] | None = None) -> Iterator
         stack.callback(made.close)
         (made.directory / "tables" / "trust.tab").write_text("msu:auth:none\n")
         web = stack.enter_context(raw_server(made.hosts[HOME]))
-        made.lines[ACCESS] += f":http={free_port(made.hosts[ACCESS].ip)}"
+        made.lines[ACCESS] += f":http={LATER_PORT}"
         made.write_tables()
         made.start()
         make_member(made.hosts[HOME], "smith")
@@ -280,7 +273,7 @@ def test_an_unused_copy_goes_with_the_next_version(network: Site, at: At, home: 
     os.utime(copy.file)  # as a backup does; it is no access
     publish(home, path, b"two")
     eventually(lambda: not home.resources.subscribers(path))
-    eventually(lambda: not here(host, path).parent.exists())
+    eventually(lambda: not here(host, path).parent.exists())  # it goes when the home server has heard of it
     assert publish(home, path, b"three").subscribers == ()
     assert content_of(at(ACCESS).resources.fetch(path)) == b"three"
 
