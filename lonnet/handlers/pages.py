@@ -10,6 +10,7 @@ Logs a warning for each answer of the network that a handler can't use, and the 
 
 from __future__ import annotations
 
+import errno
 import logging
 from http import HTTPStatus
 
@@ -17,7 +18,7 @@ from flask import Blueprint, Response, current_app, make_response, render_templa
 from werkzeug.exceptions import HTTPException
 
 from common.errors import LonError, PeerUnavailable
-from lonnet.errors import DeliveryFailed, Refused, ResourceNotFound
+from lonnet.errors import DeliveryFailed, Refused, RemoteError, ResourceNotFound
 from lonnet.handlers.access import TOKEN, current_session, is_administrator, network
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ _EXPLANATIONS = {
     500: "Something went wrong on this host. Its administrator finds the reason in the log.",
 }
 _UNREACHABLE = "A server that is needed for this does not answer now. Try again in a moment."
+_BUSY = "A server that is needed for this has too much to do now. Try again in a moment."
 _REFUSED = "The server that is asked for this does not allow it."
 _UNUSABLE = "A server of the network gave an answer that can't be used."
 
@@ -89,15 +91,21 @@ def http_error(error: HTTPException) -> Response:
 def network_error(error: LonError) -> Response:
     """The page for what lonnet raises and no view has an own answer for."""
     if isinstance(error, (PeerUnavailable, DeliveryFailed)):
-        response = error_page(503, _UNREACHABLE)
-        response.headers["Retry-After"] = str(RETRY_SECONDS)
-        return response
+        return _try_again(_UNREACHABLE)
+    if isinstance(error, RemoteError) and error.number == errno.EAGAIN:
+        return _try_again(_BUSY)
     if isinstance(error, ResourceNotFound):
         return error_page(404, _EXPLANATIONS[404])
     if isinstance(error, Refused):
         return error_page(403, _REFUSED)
     log.warning("%s %s: %s", request.method, request.path, error)
     return error_page(502, _UNUSABLE)
+
+
+def _try_again(text: str) -> Response:
+    response = error_page(503, text)
+    response.headers["Retry-After"] = str(RETRY_SECONDS)
+    return response
 
 
 def error_page(code: int, text: str) -> Response:

@@ -93,6 +93,13 @@ def test_a_home_server_that_does_not_answer(browser: Browser, net: NetInMemory) 
     assert "Try again in a moment" in answer.text
 
 
+def test_a_home_server_that_has_too_much_to_do(browser: Browser, net: NetInMemory) -> None:
+    net.fake.answers[HOME, "auth"] = "error: 11 too many log-ins at once, try again"
+    answer = browser.log_in()
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert "too much to do now. Try again in a moment." in answer.text
+
+
 def test_an_answer_that_can_t_be_used_is_no_log_in(browser: Browser, net: NetInMemory) -> None:
     net.fake.answers[HOME, "auth"] = "perhaps"
     assert browser.log_in().status_code == 502
