@@ -95,26 +95,32 @@ class User(Records[str]):
         """The host id of the home server."""
         return self._at_home.home(timeout)
 
-    def authenticate(self, password: str | bytes, *, timeout: float | None = None) -> bool:
+    def authenticate(self, password: str | bytes, *, known: bool = False, timeout: float | None = None) -> bool:
         """Whether this is the user's password.
 
         :param password: str is sent as UTF-8.
+        :param known: this user has logged in on this host before with the same browser, which the caller has checked:
+            the home server lets such log-ins pass by those of strangers, who may be guessing (docs/authentication.md).
         :raises NoSuchUser: who tries to log in should not be told the difference to a wrong password.
         :raises AuthModeError: the user's type of authentication can't be checked on the home server.
 
         Source: classic-protocol, section 4, as for all calls here.
         """
-        reply = self._account("auth", _secret(password), expected=("authorized", "non_authorized"), timeout=timeout)
+        expected = ("authorized", "non_authorized")
+        reply = self._account("auth", _secret(password), *_lane(known), expected=expected, timeout=timeout)
         return reply == "authorized"
 
-    def change_password(self, old: str | bytes, new: str | bytes, *, timeout: float | None = None) -> None:
+    def change_password(
+        self, old: str | bytes, new: str | bytes, *, known: bool = False, timeout: float | None = None
+    ) -> None:
         """Set a new password of an internal account.
 
+        :param known: as for :meth:`authenticate`.
         :raises NotAuthorized: the old one is wrong.
         :raises AuthModeError: the password is kept elsewhere (Kerberos, ...).
         :raises PasswordChangeFailed: the new one is empty, or could not be written.
         """
-        self._account("passwd", _secret(old), _secret(new), timeout=timeout)
+        self._account("passwd", _secret(old), _secret(new), *_lane(known), timeout=timeout)
 
     def change_authentication(self, kind: str, argument: str | bytes = "", *, timeout: float | None = None) -> None:
         """Set how the user is authenticated, without the old password.
@@ -201,6 +207,11 @@ def _checked_type(kind: str) -> str:
     if kind not in AUTHENTICATION_TYPES:
         raise ValueError(f"{kind!r} is not a type of authentication: {', '.join(AUTHENTICATION_TYPES)}")
     return kind
+
+
+def _lane(known: bool) -> tuple[str, ...]:
+    """The field that the original's servers don't expect, and ignore."""
+    return ("known",) if known else ()
 
 
 def _secret(text: str | bytes) -> str:

@@ -4,7 +4,7 @@ Promises: the process goes on meanwhile; `on_done` is called once for each call,
 log-ins of that user wait already. Only wrong passwords (and users that don't exist) count as failures, not those that
 could not be checked.
 
-Logs: one warning for each failed log-in with user and asking host, never with the password. Raises nothing.
+Logs: one warning for each failed log-in with user, asking host and lane, never with the password. Raises nothing.
 
 Known limits: who is asked for a log-in that is then refused by the throttle is not logged, because a flood of those
 would fill the log.
@@ -19,14 +19,14 @@ from typing import Protocol
 
 from common.loop import Loop
 from lond.authentication.hashing import Job, Outcome, Verdict
-from lond.authentication.throttle import Limits, Record, failed, reserve
+from lond.authentication.throttle import Lane, Limits, Record, failed, reserve
 from lond.authentication.throttle_table import ThrottleTable
 
 _log = logging.getLogger(__name__)
 
 OnDone = Callable[[Outcome], None]
 LONGEST_QUEUE = 3.0  # seconds that a log-in waits for those before it, without a throttle that says more
-QUEUE = 64  # log-ins of one user from one host that wait for those before them, in this process
+QUEUE = 64  # log-ins of one lane that wait for those before them, in this process
 
 
 class Client(Protocol):
@@ -47,72 +47,74 @@ class LogIns:
     def __init__(self, loop: Loop, hashing: Client, asking: Client, table: ThrottleTable, limits: Limits) -> None:
         self._loop, self._hashing, self._asking = loop, hashing, asking
         self._table, self._limits = table, limits
-        self._queues: dict[tuple[bytes, bytes, str], deque[tuple[Job, OnDone, float]]] = {}
+        self._queues: dict[Lane, deque[tuple[Job, OnDone, float]]] = {}
 
-    def check(self, job: Job, host: str, on_done: OnDone) -> None:
-        """Check a password, after the wait that failed log-ins have brought.
+    def check(self, job: Job, host: str, on_done: OnDone, *, known: bool = False) -> None:
+        """Check a password, after the wait that failed log-ins in its lane have brought.
 
         :param host: the id of the host that asks, by its address.
         :param on_done: gets the outcome; BUSY: try again.
+        :param known: whether that host knows the browser; see :class:`lond.authentication.throttle.Lane`.
         """
-        key = (job.domain, job.user, host)
-        queue = self._queues.get(key)
+        lane = Lane(job.domain, job.user, host, known)
+        queue = self._queues.get(lane)
         if queue is None:
-            self._queues[key] = deque()
-            self._admit(job, host, on_done)
+            self._queues[lane] = deque()
+            self._admit(job, lane, on_done)
         elif len(queue) < QUEUE:
             queue.append((job, on_done, self._loop.clock()))
         else:
             on_done(Outcome(Verdict.BUSY))
 
-    def _next(self, key: tuple[bytes, bytes, str]) -> None:
+    def _next(self, lane: Lane) -> None:
         """One after the other, so that a burst of guesses meets the record of each before it."""
-        queue = self._queues[key]
+        queue = self._queues[lane]
         while queue:
             job, on_done, since = queue.popleft()
             if self._loop.clock() - since <= max(self._limits.longest, LONGEST_QUEUE):
-                self._admit(job, key[2], on_done)
+                self._admit(job, lane, on_done)
                 return
             on_done(Outcome(Verdict.BUSY))  # others' replies wait behind this one
-        del self._queues[key]
+        del self._queues[lane]
 
-    def _admit(self, job: Job, host: str, on_done: OnDone) -> None:
+    def _admit(self, job: Job, lane: Lane, on_done: OnDone) -> None:
         now = self._loop.clock()
-        wait = self._table.change(job.domain, job.user, host, lambda record: reserve(record, now, self._limits))
+        wait = self._table.change(lane.name, lambda record: reserve(record, now, self._limits))
         if wait is None:
             on_done(Outcome(Verdict.BUSY))
-            self._loop.call_later(0, lambda: self._next((job.domain, job.user, host)))
+            self._loop.call_later(0, lambda: self._next(lane))
         elif wait > 0:
-            self._loop.call_later(wait, lambda: self._start(job, host, on_done))
+            self._loop.call_later(wait, lambda: self._start(job, lane, on_done))
         else:
-            self._start(job, host, on_done)
+            self._start(job, lane, on_done)
 
     def hash(self, domain: bytes, user: bytes, password: bytes, on_done: OnDone) -> None:
         """Hash a new password; RIGHT with the hash, or FAILED or BUSY."""
         self._hashing.submit(Job(domain, user, None, None, password), on_done)
 
-    def _start(self, job: Job, host: str, on_done: OnDone) -> None:
+    def _start(self, job: Job, lane: Lane, on_done: OnDone) -> None:
         def done(outcome: Outcome) -> None:
-            self._remember(job, host, outcome.verdict)
+            self._remember(lane, outcome.verdict)
             on_done(outcome)
-            self._next((job.domain, job.user, host))
+            self._next(lane)
 
         (self._asking if job.asks else self._hashing).submit(job, done)
 
-    def _remember(self, job: Job, host: str, verdict: Verdict) -> None:
+    def _remember(self, lane: Lane, verdict: Verdict) -> None:
         if verdict is Verdict.RIGHT:
-            self._table.change(job.domain, job.user, host, lambda _record: (Record(), None))
+            self._table.change(lane.name, lambda _record: (Record(), None))
         elif verdict is Verdict.WRONG:
-            self._count(job, host)
+            self._count(lane)
 
-    def _count(self, job: Job, host: str) -> None:
+    def _count(self, lane: Lane) -> None:
         now = self._loop.clock()
 
         def change(record: Record) -> tuple[Record, int]:
             new = failed(record, now, self._limits)
             return new, new.failures
 
-        failures = self._table.change(job.domain, job.user, host, change)
+        failures = self._table.change(lane.name, change)
         self._table.count()
-        domain, user = job.domain.decode("ascii"), job.user.decode("ascii")
-        _log.warning("failed log-in of %s:%s from %s, number %d in a row", domain, user, host, failures)
+        domain, user = lane.domain.decode("ascii"), lane.user.decode("ascii")
+        who = "known browsers" if lane.known else "strangers"
+        _log.warning("failed log-in of %s:%s from %s, number %d in a row by %s", domain, user, lane.host, failures, who)

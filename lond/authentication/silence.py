@@ -38,7 +38,7 @@ class Silences:
                 return record, False
             return Record(record.failures, record.failed_at, now + PAUSE), True
 
-        return self._table.change(b"", b"", who, change)
+        return self._table.change(_name(who), change)
 
     def silent(self, who: str) -> bool:
         """It gave no answer within the time limit; whether it is from now on asked only now and then."""
@@ -48,8 +48,13 @@ class Silences:
             failures = record.failures + 1
             return Record(failures, now, now + PAUSE), failures == TOLERATED + 1
 
-        return self._table.change(b"", b"", who, change)
+        return self._table.change(_name(who), change)
 
     def answered(self, who: str) -> None:
         """It gave an answer, whatever it was."""
-        self._table.change(b"", b"", who, lambda _record: (Record(), None))
+        self._table.change(_name(who), lambda _record: (Record(), None))
+
+
+def _name(who: str) -> bytes:
+    """Its name in the table, which is no lane's: those have a domain."""
+    return b"\0" + who.encode("utf-8", "surrogateescape")

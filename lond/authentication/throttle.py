@@ -1,12 +1,16 @@
-"""How long a log-in waits after failed ones: the policy alone, per user and asking host.
+"""How long a log-in waits after failed ones: the policy alone, per lane (user, asking host, known browsers or not).
 
-The first failures are free. After that, log-ins of this user from this host are let through one at a time, with a gap
-that doubles with every failure up to `longest`. Nobody is locked out: who comes after the gap does not wait at all, who
-comes earlier waits, at most `longest`, and is then checked; only when so many wait already that it would be longer does
-:func:`reserve` say so at once. Another asking host has a record of its own and does not notice.
+The first failures are free. After that, log-ins in this lane are let through one at a time, with a gap that doubles
+with every failure up to `longest`. Who comes after the gap does not wait at all, who comes earlier waits, at most
+`longest`, and is then checked; only when so many wait already that it would be longer does :func:`reserve` say so at
+once. Another lane has a record of its own and does not notice.
+
+So a flood of guesses fills the strangers' lane, and the user comes in by the other one, with a browser that has been
+used at that host before, or at another host. Which browser is known only the asking host can tell; one that lies gets
+one lane more for its guesses.
 
 The wait is short on purpose: on a classic link the replies behind it wait too. It limits guessing to one password per
-`longest` seconds for each user and host.
+`longest` seconds for each lane.
 
 Promises: pure; a record never grows, and every wait lies between 0 and `longest`. Raises and logs nothing.
 """
@@ -41,8 +45,28 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Lane:
+    """Whose log-ins share a record and wait for each other.
+
+    :param host: the id of the host that asks, by its address.
+    :param known: from browsers with which this user has logged in at that host before, as it says; else from strangers.
+    """
+
+    domain: bytes
+    user: bytes
+    host: str
+    known: bool
+
+    @property
+    def name(self) -> bytes:
+        """What tells it from all other lanes."""
+        host = self.host.encode("utf-8", "surrogateescape")
+        return b"\0".join((self.domain, self.user, host, b"known" if self.known else b""))
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
-    """What is remembered of one user and asking host.
+    """What is remembered of one lane.
 
     :param failures: failed log-ins in a row.
     :param failed_at: when the last one failed, in seconds on the monotonic clock.

@@ -62,12 +62,13 @@ class ThrottleTable:
             os.close(descriptor)
             raise
 
-    def change(self, domain: bytes, user: bytes, host: str, change: Change[Result]) -> Result:
-        """Puts what `change` makes of the record of a user and asking host in its place.
+    def change(self, name: bytes, change: Change[Result]) -> Result:
+        """Puts what `change` makes of a record in its place.
 
+        :param name: whose it is: the name of a :class:`lond.authentication.throttle.Lane`, or what can't be one.
         :param change: from the record (an empty one, if there is none) to the new one and a result; pure and quick.
         """
-        key = self._key(domain, user, host)
+        key = hashlib.blake2b(name, key=self._secret, digest_size=_KEY_BYTES).digest()
         set_ = int.from_bytes(key[:4], "little") % SETS
         with self._locked(set_):
             place, record = self._find(set_, key)
@@ -93,10 +94,6 @@ class ThrottleTable:
         """Gives up this process's hold on the table."""
         self._memory.close()
         os.close(self._descriptor)
-
-    def _key(self, domain: bytes, user: bytes, host: str) -> bytes:
-        name = b"\0".join((domain, user, host.encode("utf-8", "surrogateescape")))
-        return hashlib.blake2b(name, key=self._secret, digest_size=_KEY_BYTES).digest()
 
     def _find(self, set_: int, key: bytes) -> tuple[int, Record]:
         """Where the record of a key is or will be, and what it says."""

@@ -52,6 +52,11 @@ def _password(field: bytes) -> bytes:
     return password
 
 
+def _is_known(field: bytes) -> bool:
+    """What others send in this place means nothing here, and is no reason to refuse a log-in."""
+    return field == b"known"
+
+
 def _type(field: bytes) -> str:
     return field.decode("ascii", "replace")
 
@@ -59,6 +64,7 @@ def _type(field: bytes) -> str:
 PASSWORD = Argument("pass(esc)", _password)
 OLD = Argument("old(esc)", _password)
 NEW = Argument("new(esc)", _password)
+KNOWN = Argument("known", _is_known, is_rest=True)
 TYPE = Argument("type", _type)
 PASSWORD_OR_ARGUMENT = Argument("pass-or-arg(esc)", _password)
 
@@ -68,12 +74,15 @@ PASSWORD_OR_ARGUMENT = Argument("pass-or-arg(esc)", _password)
     DOMAIN,
     USER,
     PASSWORD,
+    KNOWN,
+    optional=1,
     trust=Trust.AUTH,
     encrypted=True,
     replies="`authorized`, `non_authorized`, `unknown_user`, `auth_mode_error` (its type can't be checked here), "
-    "`error: 11 ...` (too many log-ins of this user wait already)",
+    "`error: 11 ...` (too many log-ins of this user wait already); `known`: this user has logged in at the asking host "
+    "with this browser before; anything else there is ignored",
 )
-def auth(context: Context, domain: bytes, user: bytes, password: bytes) -> Reply:
+def auth(context: Context, domain: bytes, user: bytes, password: bytes, known: bool = False) -> Reply:
     account = _account(context, domain, user)
     reply = Pending()
 
@@ -84,7 +93,7 @@ def auth(context: Context, domain: bytes, user: bytes, password: bytes) -> Reply
         else:
             reply.settle(_denied(account, outcome.verdict))
 
-    context.services.log_ins.check(Job(domain, user, account, password), context.session.peer.id, done)
+    context.services.log_ins.check(Job(domain, user, account, password), context.session.peer.id, done, known=known)
     return reply
 
 
@@ -94,12 +103,15 @@ def auth(context: Context, domain: bytes, user: bytes, password: bytes) -> Reply
     USER,
     OLD,
     NEW,
+    KNOWN,
+    optional=1,
     trust=Trust.AUTH,
     encrypted=True,
     writes=True,
-    replies="`ok`, `non_authorized`, `unknown_user`, `auth_mode_error` (not an internal account), `pwchange_failure`",
+    replies="`ok`, `non_authorized`, `unknown_user`, `auth_mode_error` (not an internal account), `pwchange_failure`, "
+    "`error: 11 ...`; `known` as for `auth`",
 )
-def passwd(context: Context, domain: bytes, user: bytes, old: bytes, new: bytes) -> Reply:
+def passwd(context: Context, domain: bytes, user: bytes, old: bytes, new: bytes, known: bool = False) -> Reply:
     account = _account(context, domain, user)
     if account is not None and account.type != INTERNAL:
         return MODE_ERROR
@@ -114,7 +126,7 @@ def passwd(context: Context, domain: bytes, user: bytes, old: bytes, new: bytes)
         else:
             reply.settle(_denied(account, outcome.verdict))
 
-    context.services.log_ins.check(Job(domain, user, account, old, new), context.session.peer.id, done)
+    context.services.log_ins.check(Job(domain, user, account, old, new), context.session.peer.id, done, known=known)
     return reply
 
 

@@ -183,12 +183,12 @@ class FakeLond:
         lines += [f"{NOW}_{number:06}:{post}" for number, post in enumerate(self.posts)]
         return ":".join(re.sub("[^A-Za-z0-9_]", lambda found: f"%{ord(found[0]):02x}", line) for line in lines)
 
-    def do_auth(self, domain: str, user: str, password: str) -> str:
+    def do_auth(self, domain: str, user: str, password: str, lane: str = "") -> str:
         if f"{domain}:{user}" not in self.passwords:
             return "unknown_user"
         return "authorized" if self.passwords[f"{domain}:{user}"] == password else "non_authorized"
 
-    def do_passwd(self, domain: str, user: str, old: str, new: str) -> str:
+    def do_passwd(self, domain: str, user: str, old: str, new: str, lane: str = "") -> str:
         verdict = self.do_auth(domain, user, old)
         if verdict != "authorized":
             return verdict

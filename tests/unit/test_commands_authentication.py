@@ -96,7 +96,7 @@ class TestEverywhere:
             entry = REGISTRY[name.encode()]
             assert (entry.encrypted, entry.trust.value, entry.domain_at) == (True, "auth", 0)
 
-    @pytest.mark.parametrize("line", ["auth:msu:smith", "auth:msu:smith:a:b", "auth:../x:smith:a", "auth:msu:a/b:a"])
+    @pytest.mark.parametrize("line", ["auth:msu:smith", "passwd:msu:smith:a", "auth:../x:smith:a", "auth:msu:a/b:a"])
     def test_wrong_arguments(self, home: Home, line: str) -> None:
         assert home.ask(line).startswith(b"error: 22 ")
 
@@ -443,6 +443,35 @@ class TestThrottle:
             "each guess meets the record of those before"
         )
 
+    def test_a_known_browser_does_not_wait_for_strangers(self, home: Home, smith: str) -> None:
+        self.fail(home)
+        for _ in range(100):
+            home.start("auth:msu:smith:guess")
+        for _ in range(5):
+            assert home.ask("auth:msu:smith:secret:known") == b"authorized"
+        assert home.ask("passwd:msu:smith:secret:new:known") == b"ok"
+        assert home.ask("auth:msu:smith:secret") == b"error: 11 too many log-ins at once, try again"
+
+    def test_known_browsers_wait_for_each_other_and_strangers_do_not_for_them(self, home: Home, smith: str) -> None:
+        for _ in range(3):
+            assert home.ask("auth:msu:smith:wrong:known") == b"non_authorized"
+        reply = home.start("auth:msu:smith:secret:known")
+        assert isinstance(reply, Pending)
+        assert reply.reply is None
+        assert home.ask("auth:msu:smith:secret") == b"authorized"
+        assert reply.reply is None, "the strangers' success is not that of known browsers"
+        home.loop.advance(0.25)
+        assert reply.reply == b"authorized"
+
+    @pytest.mark.parametrize("field", ["", "1", "Known", "known:", "1:known", "kn%6fwn", "a:b:c", "\xff"])
+    def test_what_others_send_in_that_place_is_ignored(self, home: Home, smith: str, field: str) -> None:
+        assert home.ask(f"auth:msu:smith:secret:{field}") == b"authorized"
+        assert home.ask(f"passwd:msu:smith:secret:secret:{field}") == b"ok"
+        self.fail(home)
+        reply = home.start(f"auth:msu:smith:secret:{field}")
+        assert isinstance(reply, Pending)
+        assert reply.reply is None
+
     def test_changing_the_password_is_a_log_in_too(self, home: Home, smith: str) -> None:
         for _ in range(3):
             assert home.ask("passwd:msu:smith:wrong:new") == b"non_authorized"
@@ -461,12 +490,14 @@ class TestThrottle:
         self.fail(home, 2)
         home.ask("auth:msu:smith:secret")
         self.fail(home, 1)
+        assert home.ask("auth:msu:smith:wrong:known") == b"non_authorized"
         assert [record.getMessage() for record in caplog.records] == [
-            "failed log-in of msu:smith from msua1, number 1 in a row",
-            "failed log-in of msu:smith from msua1, number 2 in a row",
-            "failed log-in of msu:smith from msua1, number 1 in a row",
+            "failed log-in of msu:smith from msua1, number 1 in a row by strangers",
+            "failed log-in of msu:smith from msua1, number 2 in a row by strangers",
+            "failed log-in of msu:smith from msua1, number 1 in a row by strangers",
+            "failed log-in of msu:smith from msua1, number 1 in a row by known browsers",
         ]
-        assert home.table.total == 3
+        assert home.table.total == 4
 
 
 @contextmanager

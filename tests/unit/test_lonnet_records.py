@@ -284,6 +284,19 @@ def test_log_in(net: FakeNet, smith: User) -> None:
     assert all(line.startswith("encrypt:") for _, line in net.sent if "home:" not in line)
 
 
+def test_a_known_browser_is_told_in_a_last_field(net: FakeNet, smith: User) -> None:
+    net.londs["msul2"].passwords["msu:smith"] = "old"
+    assert smith.authenticate("old", known=True) is True
+    smith.change_password("old", "new", known=True)
+    assert smith.authenticate("new") is True
+    lines = [line for _, line in net.sent if line.startswith("encrypt:")]
+    assert lines == [
+        "encrypt:auth:msu:smith:old:known",
+        "encrypt:passwd:msu:smith:old:new:known",
+        "encrypt:auth:msu:smith:new",
+    ]
+
+
 def test_passwords_are_changed(net: FakeNet, smith: User) -> None:
     net.londs["msul2"].passwords["msu:smith"] = "old"
     smith.change_password("old", "new:1")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from common.config import Config
 from lond.authentication import throttle_table
-from lond.authentication.throttle import Limits, Record, failed, reserve
+from lond.authentication.throttle import Lane, Limits, Record, failed, reserve
 from lond.authentication.throttle_table import PLACES, SETS, ThrottleTable
 from tests.helpers.in_child import in_child
 
@@ -99,11 +99,13 @@ def fail(table: ThrottleTable, user: str, host: str = "msua1", now: float = NOW)
         new = failed(record, now, LIMITS)
         return new, new.failures
 
-    return table.change(b"msu", user.encode(), host, change)
+    return table.change(Lane(b"msu", user.encode(), host, known=False).name, change)
 
 
-def look(table: ThrottleTable, user: str, host: str = "msua1") -> Record:
-    return table.change(b"msu", user.encode(), host, lambda record: (record, record))
+def look(
+    table: ThrottleTable, user: str, host: str = "msua1", *, domain: bytes = b"msu", known: bool = False
+) -> Record:
+    return table.change(Lane(domain, user.encode(), host, known).name, lambda record: (record, record))
 
 
 class TestTable:
@@ -111,15 +113,18 @@ class TestTable:
         assert [fail(table, "smith") for _ in range(3)] == [1, 2, 3]
         assert look(table, "smith") == after_failures(3)
 
-    def test_another_host_user_or_domain_has_its_own(self, table: ThrottleTable) -> None:
+    def test_another_host_user_domain_or_lane_has_its_own(self, table: ThrottleTable) -> None:
         fail(table, "smith")
         assert look(table, "smith", "hubl1") == Record()
         assert look(table, "jones") == Record()
-        assert table.change(b"hub", b"smith", "msua1", lambda record: (record, record)) == Record()
+        assert look(table, "smith", domain=b"hub") == Record()
+        assert look(table, "smith", known=True) == Record()
+        assert look(table, "smith").failures == 1
 
-    def test_names_that_only_look_alike_when_joined(self, table: ThrottleTable) -> None:
-        table.change(b"a", b"bc", "d", lambda _: (after_failures(1), None))
-        assert table.change(b"ab", b"c", "d", lambda record: (record, record)) == Record()
+    def test_names_that_only_look_alike_when_joined(self) -> None:
+        lanes = [Lane(b"a", b"bc", "d", False), Lane(b"ab", b"c", "d", False), Lane(b"a", b"b", "cd", False)]
+        lanes += [Lane(b"a", b"bc", "dknown", False), Lane(b"a", b"bc", "d", True)]
+        assert len({lane.name for lane in lanes}) == 5
 
     def test_looking_takes_no_place(self, table: ThrottleTable, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(throttle_table, "SETS", 1)
