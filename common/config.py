@@ -139,6 +139,7 @@ class Config:
     secure_cookies: bool = _DEFAULT["secure_cookies"]
     login_burst: int = _DEFAULT["login_burst"]  # failed log-ins
     login_interval: float = _DEFAULT["login_interval"]  # s
+    known_browser: float = _DEFAULT["known_browser"]  # s, 0: off
     balance_timeout: float = _DEFAULT["balance_timeout"]  # s
     spare_url: str = _DEFAULT["spare_url"]  # with HOSTNAME or IP
     construction_dir: Path = _DEFAULT["construction_dir"]

@@ -202,6 +202,10 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
     "log-out of %s": ("a user has ended the session", ""),
     "failed log-in of %.64r:%.64r from %s": (
         "a wrong password, typed in at that address", "many from one address: somebody guesses"),
+    "a key for known browsers was made: %s": (
+        "the log-in page had none, or a damaged one; browsers are known again after their next log-in", ""),
+    "no browser is known at the log-in: %s": (
+        "the key of known browsers can't be read or made; people can log in all the same", "look at lonIDsDir"),
     "log-in from %s refused: too many have failed": (
         "that address has to wait; said for each try", "nothing, or the firewall"),
     "log-in of %s is not in the activity log: %s": (

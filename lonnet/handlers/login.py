@@ -3,7 +3,8 @@
 Who comes to the log-in of a host that has too much to do is sent to a spare (:mod:`lonnet.balance`), before any
 password is typed. The password is checked at the user's home server; a session is made here, always a new one under a
 new id, so that nobody can prepare a session for somebody else. The form carries a token that must equal a cookie of the
-same browser, so that other sites can't log a browser in.
+same browser, so that other sites can't log a browser in. A right log-in makes the browser a known one, which strangers
+who guess the user's password, even at the same address, don't hold up (:mod:`lonnet.handlers.known_browsers`).
 
 Promises: a redirect after log-in leads to a path of this host only. Passwords and ids are logged nowhere. A wrong
 password, an unknown user and a name that can't be one get the same answer.
@@ -36,8 +37,9 @@ from lonnet.handlers.access import (
     session_cookie,
     session_id,
 )
+from lonnet.handlers.known_browsers import KnownBrowsers
 from lonnet.handlers.pages import page_blueprint, render
-from lonnet.handlers.throttle import Throttle
+from lonnet.handlers.throttle import Throttle, of_address, of_browser
 from lonnet.sessions import Session, Sessions
 
 log = logging.getLogger(__name__)
@@ -74,20 +76,16 @@ def enter() -> Response:
     token = request.form.get(TOKEN, "")
     if not token or not secrets.compare_digest(token.encode(), request.cookies.get(_form_cookie(), "").encode()):
         return _form(wanted, 403, EXPIRED, user, domain)
-    throttle, address = _throttle(), request.remote_addr or ""
-    wait = throttle.take(address)
-    if wait:
-        log.warning("log-in from %s refused: too many have failed", address)
-        raise TooManyRequests("Too many log-ins from your address have failed.", retry_after=int(wait) + 1)
+    bucket, known = _let_in(user, domain)
     try:
-        problem = _problem(user, domain, request.form.get("password", ""))
+        problem = _problem(user, domain, request.form.get("password", ""), known)
     except LonError:
-        throttle.give_back(address)  # nobody has looked at the password
+        _throttle().give_back(bucket)  # nobody has looked at the password
         raise
     if problem:
-        log.warning("failed log-in of %.64r:%.64r from %s", user, domain, address)
+        log.warning("failed log-in of %.64r:%.64r from %s", user, domain, request.remote_addr)
         return _form(wanted, 401, problem, user, domain)
-    throttle.give_back(address)
+    _throttle().give_back(bucket)
     return _begin(user, domain, wanted)
 
 
@@ -115,10 +113,26 @@ def local_path(text: str) -> str:
     return text if _PATH.fullmatch(text) else "/"
 
 
-def _problem(user: str, domain: str, password: str) -> str:
+def _let_in(user: str, domain: str) -> tuple[str, bool]:
+    """Take one try: the bucket that it is from, and whether it is a known browser's.
+
+    A browser whose token has no tries left is a stranger again: it counts by its address.
+    """
+    throttle, address = _throttle(), request.remote_addr or ""
+    nonce = _known_browsers().recognise(request.cookies.get(_known_cookie(), ""), user, domain)
+    if nonce and not throttle.take(of_browser(nonce)):
+        return of_browser(nonce), True
+    wait = throttle.take(of_address(address))
+    if wait:
+        log.warning("log-in from %s refused: too many have failed", address)
+        raise TooManyRequests("Too many log-ins from your address have failed.", retry_after=int(wait) + 1)
+    return of_address(address), False
+
+
+def _problem(user: str, domain: str, password: str, known: bool) -> str:
     """Why this is no log-in; empty if it is one."""
     try:
-        return "" if network().user(user, domain).authenticate(password) else WRONG
+        return "" if network().user(user, domain).authenticate(password, known=known) else WRONG
     except (NoSuchUser, ValueError):
         return WRONG
     except AuthModeError:
@@ -137,7 +151,23 @@ def _begin(user: str, domain: str, wanted: str) -> Response:
     secure = config().secure_cookies
     response.set_cookie(session_cookie(), new_id, path="/", secure=secure, httponly=True, samesite="Lax")
     response.delete_cookie(_form_cookie(), path="/", secure=secure, httponly=True, samesite="Strict")
+    _remember(response, user, domain)
     return response
+
+
+def _remember(response: Response, user: str, domain: str) -> None:
+    """Make the browser a known one, at this page alone."""
+    tokens = _known_browsers().remember(request.cookies.get(_known_cookie(), ""), user, domain)
+    if tokens:
+        response.set_cookie(
+            _known_cookie(),
+            tokens,
+            max_age=int(config().known_browser),
+            path=url_for("lonnet_login.enter"),
+            secure=config().secure_cookies,
+            httponly=True,
+            samesite="Strict",
+        )
 
 
 def _note(session: Session) -> None:
@@ -171,6 +201,14 @@ def _form(wanted: str, code: int = 200, problem: str = "", user: str = "", domai
 
 def _form_cookie() -> str:
     return f"{session_cookie()}-login"
+
+
+def _known_cookie() -> str:
+    return "__Secure-lonKnown" if config().secure_cookies else "lonKnown"
+
+
+def _known_browsers() -> KnownBrowsers:
+    return KnownBrowsers(config().ids_dir, config().known_browser)
 
 
 def _redirect(where: str) -> Response:

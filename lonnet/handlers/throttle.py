@@ -1,8 +1,9 @@
-"""How many log-ins may fail from one address: a bucket of tries for each, shared by all processes of the web server.
+"""How many log-ins may fail from one address, or with one known browser: a bucket of tries for each.
 
-An address has `burst` tries. A try is taken before a password is checked, so that many at once don't get more, and
+The buckets are shared by all processes of the web server.
+A bucket has `burst` tries. A try is taken before a password is checked, so that many at once don't get more, and
 given back if it was right; every `interval` seconds one comes back by itself. lond's own throttle stands beside this
-one: it counts by user and asking host, which is all it sees.
+one: it counts by user, asking host and whether that knows the browser, which is all it sees.
 
 A bucket is a file of eight bytes, the time at which it will be full again. Full ones need no file.
 
@@ -37,14 +38,15 @@ class Throttle:
     def __init__(self, directory: Path, burst: int, interval: float, clock: Callable[[], float] = time.time) -> None:
         self._directory, self._burst, self._interval, self._clock = directory, burst, interval, clock
 
-    def take(self, address: str) -> float:
+    def take(self, bucket: str) -> float:
         """Take one try.
 
+        :param bucket: of :func:`of_address` or :func:`of_browser`.
         :returns: 0.0; or the seconds until there is one, then none was taken.
         """
         if not self._interval:
             return 0.0
-        with self._bucket(address) as descriptor:
+        with self._opened(bucket) as descriptor:
             now = self._clock()
             full_at = max(_read(descriptor), now) + self._interval
             wait = full_at - now - self._burst * self._interval
@@ -52,10 +54,10 @@ class Throttle:
                 os.pwrite(descriptor, _FULL_AT.pack(full_at), 0)
             return max(wait, 0.0)
 
-    def give_back(self, address: str) -> None:
+    def give_back(self, bucket: str) -> None:
         """Give one try back."""
         if self._interval:
-            with self._bucket(address) as descriptor:
+            with self._opened(bucket) as descriptor:
                 os.pwrite(descriptor, _FULL_AT.pack(_read(descriptor) - self._interval), 0)
 
     def sweep(self) -> None:
@@ -67,9 +69,9 @@ class Throttle:
                         Path(entry.path).unlink()
 
     @contextmanager
-    def _bucket(self, address: str) -> Iterator[int]:
+    def _opened(self, bucket: str) -> Iterator[int]:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(self._directory / _key(address), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self._directory / bucket, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield descriptor
@@ -77,12 +79,13 @@ class Throttle:
             os.close(descriptor)
 
 
-def _read(descriptor: int) -> float:
-    data = os.pread(descriptor, _FULL_AT.size, 0)
-    return _FULL_AT.unpack(data)[0] if len(data) == _FULL_AT.size else 0.0
+def of_browser(nonce: bytes) -> str:
+    """The bucket of a known browser's token, which is no address's."""
+    return f"browser-{nonce.hex()}"
 
 
-def _key(address: str) -> str:
+def of_address(address: str) -> str:
+    """The bucket of an address; what is none shares one."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -90,3 +93,8 @@ def _key(address: str) -> str:
     if parsed.version == 4:
         return str(parsed)
     return str(ipaddress.ip_network((parsed, 64), strict=False).network_address)
+
+
+def _read(descriptor: int) -> float:
+    data = os.pread(descriptor, _FULL_AT.size, 0)
+    return _FULL_AT.unpack(data)[0] if len(data) == _FULL_AT.size else 0.0

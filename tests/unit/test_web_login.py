@@ -15,10 +15,11 @@ from common.errors import ConfigError
 from common.hosts_table import HostsTable, Spare
 from lonnet.handlers import access, create_app, login, mount, wsgi
 from lonnet.handlers.home import home
+from lonnet.handlers.known_browsers import KEY_FILE
 from lonnet.handlers.login import local_path
 from lonnet.sessions import Sessions
 from tests.helpers.forms import hidden
-from tests.helpers.web import HERE, HOME, OTHER, Browser, NetInMemory, app_of, network
+from tests.helpers.web import CLIENT, HERE, HOME, OTHER, Browser, NetInMemory, app_of, network
 
 
 @pytest.fixture
@@ -256,6 +257,99 @@ def test_a_home_server_that_is_down_costs_no_tries(tmp_path: Path) -> None:
     assert [browser.log_in().status_code for _ in range(5)] == [503] * 5
     del net.fake.answers[HOME, "auth"]
     assert browser.log_in().status_code == 303
+
+
+# --- known browsers ---------------------------------------------------------------------------------------
+
+
+def strangers_are_busy(net: NetInMemory) -> None:
+    """The home server, as it answers while somebody floods smith's log-in with guesses."""
+    home = net.fake.londs[HOME]
+    check = home.do_auth
+
+    def do_auth(domain: str, user: str, password: str, lane: str = "") -> str:
+        busy = user == "smith" and lane != "known"
+        return "error: 11 too many log-ins at once, try again" if busy else check(domain, user, password)
+
+    home.do_auth = do_auth  # type: ignore[method-assign]
+
+
+def known_browser(app: Flask, address: str = CLIENT) -> Browser:
+    """A browser with which smith has logged in and out."""
+    browser = Browser(app, address)
+    browser.log_in()
+    browser.submit("/adm/logout", {})
+    return browser
+
+
+def test_a_known_browser_passes_by_the_strangers(app: Flask, net: NetInMemory) -> None:
+    known, stranger = known_browser(app), Browser(app)
+    strangers_are_busy(net)
+    assert stranger.log_in().status_code == 503
+    for _ in range(3):
+        assert known.log_in().status_code == 303
+        known.submit("/adm/logout", {})
+
+
+def test_a_browser_is_known_for_its_user_alone(app: Flask, net: NetInMemory) -> None:
+    mallory = Browser(app)
+    mallory.log_in("jones", "another")
+    mallory.submit("/adm/logout", {})
+    strangers_are_busy(net)
+    assert mallory.log_in().status_code == 503
+
+
+def test_a_wrong_password_makes_no_browser_known(browser: Browser) -> None:
+    browser.log_in(password="wrong")
+    assert browser.client.get_cookie("lonKnown", domain="msua1.example.org", path="/adm/login") is None
+
+
+@pytest.mark.parametrize(("secure", "name"), [(True, "__Secure-lonKnown"), (False, "lonKnown")])
+def test_its_cookie_is_kept_from_scripts_other_sites_and_other_pages(tmp_path: Path, secure: bool, name: str) -> None:
+    net = network(tmp_path, secure_cookies=secure, known_browser=1000.0)
+    browser = Browser(app_of(net), base="https://msua1.example.org")
+    [set_cookie] = [text for text in browser.log_in().headers.getlist("Set-Cookie") if text.startswith(f"{name}=")]
+    attributes = {part.strip() for part in set_cookie.split(";")[1:] if "Expires" not in part}
+    wanted = {"HttpOnly", "SameSite=Strict", "Path=/adm/login", "Max-Age=1000"}
+    assert attributes == wanted | ({"Secure"} if secure else set())
+
+
+def test_it_can_be_turned_off(tmp_path: Path) -> None:
+    browser = Browser(app_of(network(tmp_path, known_browser=0.0)))
+    assert not [text for text in browser.log_in().headers.getlist("Set-Cookie") if "lonKnown" in text]
+
+
+def test_who_shares_an_address_with_a_guesser_comes_in_with_a_known_browser(tmp_path: Path) -> None:
+    app = app_of(network(tmp_path, login_burst=3, login_interval=1000.0))
+    known, guesser, stranger = known_browser(app), Browser(app), Browser(app)
+    assert [guesser.log_in(password="guess").status_code for _ in range(4)] == [401, 401, 401, 429]
+    assert stranger.log_in().status_code == 429
+    for _ in range(5):
+        assert known.log_in().status_code == 303
+        known.submit("/adm/logout", {})
+
+
+def test_a_known_browser_that_guesses_becomes_a_stranger(tmp_path: Path) -> None:
+    net = network(tmp_path, login_burst=3, login_interval=1000.0)
+    app = app_of(net)
+    copied = known_browser(app)
+    guesses = [copied.log_in(password="guess").status_code for _ in range(7)]
+    assert guesses == [401] * 6 + [429], "the tries of the token, then those of the address"
+    lanes = [line.rpartition(":")[2] for _, line in net.fake.sent if ":auth:" in line]
+    assert lanes == ["secret", "known", "known", "known", "guess", "guess", "guess"]
+    assert known_browser(app, "127.9.9.10").log_in().status_code == 303
+
+
+def test_a_log_in_does_not_fail_for_want_of_the_key(browser: Browser, net: NetInMemory) -> None:
+    (net.site.config.ids_dir / KEY_FILE).mkdir(parents=True)
+    assert browser.log_in().status_code == 303
+
+
+def test_tokens_are_logged_nowhere(browser: Browser, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    browser.log_in()
+    cookie = browser.client.get_cookie("lonKnown", domain="msua1.example.org", path="/adm/login")
+    assert cookie and cookie.value not in caplog.text
 
 
 # --- off-loading ------------------------------------------------------------------------------------------

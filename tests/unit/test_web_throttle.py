@@ -1,4 +1,4 @@
-"""Tries for each address, shared by all who look."""
+"""Tries for each address and each known browser, shared by all who look."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lonnet.handlers.throttle import Throttle
+from lonnet.handlers.throttle import Throttle, of_address, of_browser
 from tests.conftest import FakeClock
 
-A, B = "127.0.0.1", "127.0.0.2"
+A, B, C = of_address("127.0.0.1"), of_address("127.0.0.2"), of_browser(b"\x7f\0\0\1")
 
 
 @pytest.fixture
@@ -29,9 +29,11 @@ def test_a_bucket_has_its_tries_and_gets_them_back_one_by_one(throttle: Throttle
     assert [throttle.take(A) for _ in range(4)] == [0.0, 0.0, 0.0, 10.0]
 
 
-def test_each_address_has_its_own(throttle: Throttle) -> None:
+def test_each_address_and_browser_has_its_own(throttle: Throttle) -> None:
     assert [throttle.take(A) for _ in range(4)][-1] == 10.0
     assert throttle.take(B) == 0.0
+    assert [throttle.take(C) for _ in range(4)][-1] == 10.0
+    assert throttle.take(of_browser(b"\x7f\0\0\2")) == 0.0
 
 
 def test_what_is_given_back_can_be_taken_again(throttle: Throttle) -> None:
@@ -52,13 +54,13 @@ def test_all_processes_share_the_buckets(throttle: Throttle, tmp_path: Path, clo
 
 
 def test_a_network_of_ipv6_is_one_address(throttle: Throttle) -> None:
-    assert [throttle.take(f"2001:db8:1:1::{n}") for n in range(1, 5)][-1] == 10.0
-    assert throttle.take("2001:db8:1:2::1") == 0.0
+    assert [throttle.take(of_address(f"2001:db8:1:1::{n}")) for n in range(1, 5)][-1] == 10.0
+    assert throttle.take(of_address("2001:db8:1:2::1")) == 0.0
 
 
-@pytest.mark.parametrize("odd", ["", "../../x", "unix:", "a" * 5000, "\0"])
+@pytest.mark.parametrize("odd", ["", "../../x", "unix:", "a" * 5000, "\0", C])
 def test_what_is_no_address_shares_a_bucket(throttle: Throttle, tmp_path: Path, odd: str) -> None:
-    assert throttle.take(odd) == 0.0
+    assert throttle.take(of_address(odd)) == 0.0
     assert os.listdir(tmp_path / "throttle") == ["unknown"]
 
 

@@ -1,0 +1,94 @@
+"""Somebody floods a user's log-in on an access server with guesses; with a known browser the user comes in there."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+
+from lonnet import Lonnet
+from lonnet.errors import RemoteError
+from tests.helpers.web import Browser, app_of
+from tests.network.conftest import FederationFactory
+
+STRANGERS, SECONDS = 16, 60.0
+BASE = "https://msua1.example.org"
+
+
+@pytest.fixture
+def net(federation: FederationFactory) -> Lonnet:
+    """A handler's client on the access server; smith lives on a library server."""
+    made = federation(["msul1", "msua1"], settings={"londThrottleMax": "1", "lonLoginBurst": "1000"})
+    net = made.hosts["msua1"].lonnet()
+    net.user("smith", "msu").create("internal", "secret", host="msul1")
+    return net
+
+
+@contextmanager
+def flood(guess: Callable[[int], bool]) -> Iterator[Callable[[], bool]]:
+    """Strangers who guess all at once, again and again; gives a wait for one of them to be turned away from now on.
+
+    :param guess: one guess of the stranger with a number; whether it was told to try again.
+    """
+    ended, turned_away = threading.Event(), threading.Event()
+
+    def stranger(number: int) -> None:
+        while not ended.is_set():
+            if guess(number):
+                turned_away.set()
+
+    def next_turned_away() -> bool:
+        turned_away.clear()
+        return turned_away.wait(SECONDS)
+
+    with ThreadPoolExecutor(STRANGERS) as pool:
+        strangers = [pool.submit(stranger, number) for number in range(STRANGERS)]
+        try:
+            assert next_turned_away()
+            yield next_turned_away
+        finally:
+            ended.set()
+    for one in strangers:
+        one.result()
+
+
+def test_known_log_ins_succeed_while_strangers_are_turned_away(net: Lonnet) -> None:
+    smith = net.user("smith", "msu")
+
+    def guess(_number: int) -> bool:
+        try:
+            assert smith.authenticate("guess") is False
+        except RemoteError as error:
+            assert error.number == 11
+            return True
+        return False
+
+    with flood(guess) as turned_away, ThreadPoolExecutor(8) as pool:
+        known = [pool.submit(smith.authenticate, "secret", known=True) for _ in range(8)]
+        assert [one.result() for one in known] == [True] * 8
+        assert turned_away()
+        smith.change_password("secret", "another", known=True)
+        assert smith.authenticate("another", known=True)
+        assert turned_away(), "the flood was still on"
+
+
+def test_a_browser_with_which_the_user_logged_in_earlier_gets_in(net: Lonnet) -> None:
+    app = app_of(net)
+    earlier = Browser(app, base=BASE)
+    assert earlier.log_in().status_code == 303
+    earlier.submit("/adm/logout", {})
+    strangers = [Browser(app, f"127.9.9.{number}", BASE) for number in range(10, 10 + STRANGERS)]
+
+    def guess(number: int) -> bool:
+        answer = strangers[number].log_in(password="guess")
+        assert answer.status_code in (401, 503)
+        return "too much to do" in answer.text
+
+    with flood(guess) as turned_away:
+        for _ in range(2):
+            assert earlier.log_in().status_code == 303
+            earlier.submit("/adm/logout", {})
+        assert turned_away(), "the flood was still on"
