@@ -9,8 +9,7 @@ that are not in the table and Apache directives other than PerlSetVar (``<Locati
 ``PerlAccessHandler ...``) are skipped with a warning, a directive once however often it occurs.
 
 Promises: :func:`parse_config` is pure and gives, whatever the text, a Config or one ConfigError for the
-first fault, with file, line, name, and what would be right. Only :func:`read_text` and its callers open
-files, and only regular ones, so that none of them can hang.
+first fault, with file, line, name, and what would be right. Only regular files are opened, so that no reader can hang.
 
 Raises: :class:`ConfigError` only. Logs nothing: warnings are returned.
 
@@ -20,9 +19,7 @@ lines (a backslash at the end) are not joined; a regular file is read whole, how
 
 from __future__ import annotations
 
-import codecs
 import re
-import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +28,9 @@ from typing import Any
 from common.errors import ConfigError
 from common.hosts_table import numbered_lines, shown
 from common.settings import SETTINGS, Setting
+from common.text_file import read_file, read_text, wrong_byte
 
+UNDECODED = "\ufffd"  # what stands for a byte that is not UTF-8
 DEFAULT_PATH = "/etc/loncapa/loncapa.conf"
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
@@ -164,24 +163,18 @@ def read_config(path: Path) -> tuple[Config, tuple[str, ...]]:
     return parse_config(read_text(path), str(path))
 
 
-def read_text(path: Path) -> str:
-    """The text of a regular UTF-8 file, a byte order mark removed.
+def read_despite_faults(path: Path, needed: str) -> tuple[Config, ConfigError | None]:
+    """The configuration for who must act whatever is wrong with it: a setting at fault has its default.
 
-    :raises ConfigError: it is missing, unreadable, not a regular file, or not UTF-8 (with the line).
+    :param needed: name of the one setting that may not be at fault.
+    :returns: the configuration, without a host id if the file has none, and its first fault.
+    :raises ConfigError: the file can't be read, or `needed` is at fault.
     """
-    try:
-        # A FIFO or a terminal would keep the reader waiting without end.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise ConfigError(str(path), 0, "", "is not a regular file")
-        data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
-    except OSError as error:
-        raise ConfigError(str(path), 0, "", f"cannot be read: {error.strerror}") from error
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        reason = f"byte 0x{data[error.start]:02x} is not UTF-8; save the file in UTF-8"
-        raise ConfigError(str(path), line, "", reason) from None
+    file, data = str(path), read_file(path)
+    config, _, faults = _parsed(data.decode("utf-8", "replace"), file)
+    if (fault := next((fault for fault in faults if fault.name == needed), None)) is not None:
+        raise fault
+    return config, wrong_byte(data, file) or next(iter(faults), None)
 
 
 def parse_config(text: str, file: str) -> tuple[Config, tuple[str, ...]]:
@@ -191,23 +184,35 @@ def parse_config(text: str, file: str) -> tuple[Config, tuple[str, ...]]:
     :returns: the configuration, and warnings ``FILE:LINE: ...`` about what was skipped.
     :raises ConfigError: a line is malformed, a value is wrong, a name is set twice, lonHostID is missing.
     """
+    config, warnings, faults = _parsed(text, file)
+    if faults:
+        raise faults[0]
+    return config, warnings
+
+
+def _parsed(text: str, file: str) -> tuple[Config, tuple[str, ...], list[ConfigError]]:
+    """What is right, warnings, and all faults; a setting that is set twice has its first value."""
     values: dict[str, Any] = {}
     sources = dict.fromkeys(_BY_NAME, 0)
     warnings: list[str] = []
-    for line, name, written in _assignments(text, file, warnings):
+    faults: list[ConfigError] = []
+    for line, name, written in _assignments(text, file, warnings, faults):
         setting = _BY_NAME.get(name)
         if setting is None:
             warnings.append(f"{file}:{line}: {shown(name)} is unknown and ignored{_nearest(name)}")
             continue
-        if sources[name]:
-            raise ConfigError(file, line, name, f"line {sources[name]} sets it already; delete one of them")
-        values[setting.field] = _value(setting, written, file, line)
-        sources[name] = line
+        try:
+            if sources[name]:
+                raise ConfigError(file, line, name, f"line {sources[name]} sets it already; delete one of them")
+            values[setting.field] = _value(setting, written, file, line)
+            sources[name] = line
+        except ConfigError as fault:
+            faults.append(fault)
     if not sources["lonHostID"]:
-        raise ConfigError(file, 0, "lonHostID", "missing; add PerlSetVar lonHostID and this host's id")
-    config = Config(**values, sources=sources)
-    _check_pairs(config, file)
-    return config, tuple(warnings)
+        faults.append(ConfigError(file, 0, "lonHostID", "missing; add PerlSetVar lonHostID and this host's id"))
+    config = Config(**{"host_id": "", **values}, sources=sources)
+    faults += _pairs_at_fault(config, file)
+    return config, tuple(warnings), faults
 
 
 def differences(old: Config, new: Config) -> frozenset[str]:
@@ -224,7 +229,9 @@ def settings_table() -> str:
     return "\n".join(rows)
 
 
-def _assignments(text: str, file: str, warnings: list[str]) -> Iterator[tuple[int, str, str]]:
+def _assignments(
+    text: str, file: str, warnings: list[str], faults: list[ConfigError]
+) -> Iterator[tuple[int, str, str]]:
     """The PerlSetVar lines as (line, name, value as written); warns once of each other directive."""
     skipped: set[str] = set()
     for line, content in numbered_lines(text):
@@ -235,9 +242,10 @@ def _assignments(text: str, file: str, warnings: list[str]) -> Iterator[tuple[in
                 skipped.add(kind)
                 warnings.append(f"{file}:{line}: {shown(directive)} is not PerlSetVar; all such are ignored")
             continue
-        if not arguments:
-            raise ConfigError(file, line, "", "name and value are missing; a line is PerlSetVar NAME VALUE")
-        yield line, arguments[0], "".join(arguments[1:])
+        if arguments:
+            yield line, arguments[0], "".join(arguments[1:])
+        else:
+            faults.append(ConfigError(file, line, "", "name and value are missing; a line is PerlSetVar NAME VALUE"))
 
 
 def _value(setting: Setting, written: str, file: str, line: int) -> object:
@@ -247,18 +255,20 @@ def _value(setting: Setting, written: str, file: str, line: int) -> object:
         reason = f"{shown(written)} is not a value: {how}" if written else f"the value is missing: {how}"
         raise ConfigError(file, line, setting.name, reason)
     text = match[match.lastindex or 0]
+    if UNDECODED in text:
+        raise ConfigError(file, line, setting.name, f"{shown(text)} has U+FFFD, which stands for what is not UTF-8")
     try:
         return setting.parse(text)
     except ValueError:
         raise ConfigError(file, line, setting.name, f"{shown(text)} is not {setting.parse.allowed}") from None
 
 
-def _check_pairs(config: Config, file: str) -> None:
+def _pairs_at_fault(config: Config, file: str) -> Iterator[ConfigError]:
     for low, high in _NOT_ABOVE:
         below, above = (getattr(config, _BY_NAME[name].field) for name in (low, high))
         if below > above:
             line = max(config.sources[low], config.sources[high])
-            raise ConfigError(file, line, low, f"{below:g} is above {high} ({above:g}); it must not be")
+            yield ConfigError(file, line, low, f"{below:g} is above {high} ({above:g}); it must not be")
 
 
 def _nearest(name: str) -> str:

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from common.config import Config, read_config, read_text
+from common.config import Config, read_config
 from common.errors import ConfigError
 from common.hosts_table import (
     Host,
@@ -35,6 +35,7 @@ from common.hosts_table import (
     parse_spares,
     resolve_hosts,
 )
+from common.text_file import read_text
 from common.trust_table import TrustTable, parse_trust
 
 # Linux' sun_path has 108 bytes with its final NUL; bind() would fail only when the link comes up.

@@ -50,7 +50,7 @@ EPILOG = epilog(
         (
             str(NOT_ALLOWED),
             "this user may not look, or is root and the daemons' files are another user's, or systemd looks after the "
-            "daemons (start, restart); status: a daemon hangs",
+            "daemons (start, restart); status: not known, a daemon hangs or lonDaemons is wrong",
         ),
         (str(NOT_CONFIGURED), "the configuration or a table is wrong"),
         (str(NOT_RUNNING), "the daemons do not run"),
@@ -87,7 +87,7 @@ def _why_not_root(conf: Path) -> str:
     try:
         return why_not_root(read_config(conf)[0], "loncontrol")
     except ConfigError:
-        return ""  # the command will say it
+        return ""  # the command will say it; those that go on all the same write nothing
 
 
 def parser() -> argparse.ArgumentParser:

@@ -2,9 +2,9 @@
 
 A command is a function of (:class:`Control`, its options) that prints what is asked for and returns an exit code of
 the LSB. It is made known by :func:`command`, which also says which arguments it takes. What must work whatever is
-wrong with the tables is made known by :func:`command_without_tables`, and gets :class:`Daemons`; what must work
-before there is a configuration, by :func:`command_without_site`, and gets the path of the file. A name of two words
-belongs to the group of its first one (:func:`group`).
+wrong in the files is made known by :func:`command_of_daemons`, and gets :class:`Daemons`; what must work before there
+is a configuration, by :func:`command_without_site`, and gets the path of the file. A name of two words belongs to the
+group of its first one (:func:`group`).
 """
 
 from __future__ import annotations
@@ -16,22 +16,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.config import Config, read_config
+from common.config import Config, read_despite_faults
+from common.errors import ConfigError
 from common.hosts_table import shown
 from common.site import Site, load_site
 from lonstatus.daemons import ORDER, Daemon
 
 OK, FAILED, USAGE, NOT_ALLOWED, NOT_CONFIGURED, NOT_RUNNING = 0, 1, 2, 4, 6, 7
+_WHERE = "lonDaemons"
 
 
 class Daemons:
     """This host's daemons, in the order of starting; loncapa.conf alone tells where they are.
 
     :param conf: the file that `config` was read from.
+    :param fault: what is wrong in that file; the settings at fault have their defaults.
     """
 
-    def __init__(self, config: Config, conf: Path) -> None:
-        self.config, self.conf = config, conf
+    def __init__(self, config: Config, conf: Path, fault: ConfigError | None = None) -> None:
+        self.config, self.conf, self.fault = config, conf, fault
         self.lond, self.lonc = self.daemons = [Daemon(name, config, conf) for name in ORDER]
 
 
@@ -53,7 +56,7 @@ class Control(Daemons):
 
 
 Run = Callable[[Control, argparse.Namespace], int]
-RunWithoutTables = Callable[[Daemons, argparse.Namespace], int]
+RunOfDaemons = Callable[[Daemons, argparse.Namespace], int]
 RunWithoutSite = Callable[[Path, argparse.Namespace], int]
 
 
@@ -106,14 +109,26 @@ def command(name: str, help: str, *arguments: Argument, description: str = "") -
     return known
 
 
-def command_without_tables(name: str, help: str) -> Callable[[RunWithoutTables], RunWithoutTables]:
-    """Make a function known as the command `name` that works whatever is wrong with a table, or with DNS.
+def command_of_daemons(
+    name: str, help: str, *, unknown: int = NOT_CONFIGURED
+) -> Callable[[RunOfDaemons], RunOfDaemons]:
+    """Make a function known as the command `name` that works whatever is wrong in a file, or with DNS.
 
-    What runs goes on with the tables that it has read, and must be shown and stopped all the same.
+    What runs goes on with what it has read, and must be shown and stopped all the same. Only where its pid files are
+    must be known.
+
+    :param unknown: the exit code if it is not.
     """
 
-    def known(run: RunWithoutTables) -> RunWithoutTables:
-        command_without_site(name, help)(lambda conf, options: run(Daemons(read_config(conf)[0], conf), options))
+    def known(run: RunOfDaemons) -> RunOfDaemons:
+        def run_if_known(conf: Path, options: argparse.Namespace) -> int:
+            try:
+                config, fault = read_despite_faults(conf, _WHERE)
+            except ConfigError as error:
+                return complain(f"{error}; without {_WHERE} nobody knows where the daemons' pid files are", unknown)
+            return run(Daemons(config, conf, fault), options)
+
+        command_without_site(name, help)(run_if_known)
         return run
 
     return known

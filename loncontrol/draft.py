@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from difflib import unified_diff
 from pathlib import Path
 
-from common.config import parse_config, read_text
+from common.config import parse_config
 from common.errors import ConfigError
 from common.site import Site, load_site
+from common.text_file import read_text
 from loncontrol.edits import set_value
 from loncontrol.files import write_text
 

@@ -1,7 +1,7 @@
 """The commands of an init script: start, stop, reload, status.
 
-`status` exits with 0 if both daemons run, 1 if one is dead with its pid file left, 3 if it is stopped, 4 if one hangs:
-whether it serves is not known.
+`status` exits with 0 if both daemons run, 1 if one is dead with its pid file left, 3 if it is stopped, 4 if that is not
+known: one hangs, or nobody knows where the pid files are.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import argparse
 import signal
 import time
 
-from common.config import read_text
 from common.errors import ConfigError
 from common.hosts_table import parse_hosts
 from common.pauses import Pause, pauses
 from common.site import load_site
+from common.text_file import read_text
 from loncontrol.control import (
     NOT_ALLOWED,
     NOT_CONFIGURED,
@@ -23,7 +23,7 @@ from loncontrol.control import (
     Control,
     Daemons,
     command,
-    command_without_tables,
+    command_of_daemons,
     complain,
     say,
 )
@@ -33,10 +33,11 @@ from lonstatus.text import duration
 
 STATUS_DEAD, STATUS_STOPPED, STATUS_UNKNOWN = 1, 3, 4
 OF_SYSTEMD = f"systemd looks after the daemons, and must start them itself: {BEGIN} (or restart), as root"
+GOES_ON = "what runs goes on with what it has read"
 _Options = argparse.Namespace
 
 
-@command_without_tables("start", "start what does not run; have a running lonc try its lost links again")
+@command_of_daemons("start", "start what does not run; have a running lonc try its lost links again")
 def start(control: Daemons, _options: _Options) -> int:
     """Start lond, then lonc.
 
@@ -59,9 +60,10 @@ def start(control: Daemons, _options: _Options) -> int:
     return OK
 
 
-@command_without_tables("stop", "end what runs, lonc first")
+@command_of_daemons("stop", "end what runs, lonc first")
 def stop(control: Daemons, _options: _Options) -> int:
     """End lonc, then lond."""
+    _tell_fault(control)
     for daemon in reversed(control.daemons):
         if daemon.state is not State.RUNNING:
             say(f"{daemon.name} does not run")
@@ -72,7 +74,7 @@ def stop(control: Daemons, _options: _Options) -> int:
     return OK
 
 
-@command_without_tables("restart", "stop, then start")
+@command_of_daemons("restart", "stop, then start")
 def restart(control: Daemons, options: _Options) -> int:
     """Stop, then start.
 
@@ -84,7 +86,7 @@ def restart(control: Daemons, options: _Options) -> int:
     return stop(control, options) or start(control, options)
 
 
-@command_without_tables("try-restart", "restart if anything runs")
+@command_of_daemons("try-restart", "restart if anything runs")
 def try_restart(control: Daemons, options: _Options) -> int:
     """Restart if anything runs."""
     running = any(daemon.state is State.RUNNING for daemon in control.daemons)
@@ -114,9 +116,10 @@ def configtest(control: Control, _options: _Options) -> int:
     return OK
 
 
-@command_without_tables("status", "say which daemons run")
+@command_of_daemons("status", "say which daemons run", unknown=STATUS_UNKNOWN)
 def status(control: Daemons, _options: _Options) -> int:
     """One line per daemon; the exit code is the answer."""
+    _tell_fault(control)
     states = [daemon.state for daemon in control.daemons]
     hung = 0
     for daemon, state in zip(control.daemons, states, strict=True):
@@ -131,6 +134,11 @@ def status(control: Daemons, _options: _Options) -> int:
     return STATUS_DEAD if State.DEAD in states else STATUS_STOPPED
 
 
+def _tell_fault(control: Daemons) -> None:
+    if control.fault is not None:
+        complain(f"{control.fault}; {GOES_ON}")
+
+
 def _paused(control: Daemons) -> dict[str, Pause]:
     """The paused hosts of hosts.tab; if that can't be read, which is said, all that were ever paused."""
     paused = pauses(control.config.delayed_dir)
@@ -138,6 +146,6 @@ def _paused(control: Daemons) -> dict[str, Pause]:
     try:
         known = parse_hosts(read_text(table), str(table))
     except ConfigError as error:
-        complain(f"{error}; what runs goes on with the tables that it has read")
+        complain(f"{error}; {GOES_ON}")
         return paused
     return {host: pause for host, pause in paused.items() if host in known}

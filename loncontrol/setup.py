@@ -11,10 +11,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from common.config import Config, parse_config, read_text
+from common.config import Config, parse_config
 from common.errors import ConfigError
 from common.hosts_table import Host, parse_hosts
 from common.site import Site, bind_address
+from common.text_file import read_text
 from loncontrol.answers import QUESTIONS, BadAnswer, ask, checked, guesses, record
 from loncontrol.control import FAILED, NOT_CONFIGURED, OK, argument, command_without_site, complain, say
 from loncontrol.draft import Draft

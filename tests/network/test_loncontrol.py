@@ -80,6 +80,38 @@ def test_a_broken_table_is_found_before_anything_is_reloaded(host: Host) -> None
     eventually(lambda: "configuration taken over" in host.lonc.log and "configuration taken over" in host.lond.log)
 
 
+def test_a_broken_configuration_hides_and_protects_nothing_that_runs(host: Host) -> None:
+    assert control(host, "start").returncode == 0
+    pids = [pid(host, name) for name in ("lond", "lonc")]
+    good = host.conf.read_text()
+    host.conf.write_text(f"{good}PerlSetVar lonWindow none\n")
+    fault = f"loncontrol: {host.conf}:{good.count(chr(10)) + 1}: lonWindow: 'none' is not"
+    status = control(host, "status")
+    assert (status.returncode, status.stdout.splitlines()) == (
+        0,
+        [f"lond: running, pid {pids[0]}", f"lonc: running, pid {pids[1]}"],
+    )
+    assert status.stderr.startswith(fault) and "what runs goes on with what it has read" in status.stderr
+    for action in ("restart", "try-restart", "reload"):
+        refused = control(host, action)
+        assert refused.returncode == 6 and refused.stderr.startswith(fault)
+    assert [pid(host, name) for name in ("lond", "lonc")] == pids
+    for lost in (good.replace("PerlSetVar lonDaemons /", "PerlSetVar lonDaemons "), None):
+        if lost is None:
+            host.conf.unlink()
+        else:
+            host.conf.write_text(lost)
+        assert [control(host, action).returncode for action in ("stop", "status")] == [6, 4]
+        assert "nobody knows where the daemons' pid files are" in control(host, "status").stderr
+    host.conf.write_text(f"{good}PerlSetVar lonWindow none\n")
+    stopped = control(host, "stop")
+    assert (stopped.returncode, stopped.stdout.splitlines()) == (0, ["lonc stopped", "lond stopped"])
+    assert stopped.stderr.startswith(fault)
+    assert control(host, "status").returncode == 3
+    assert control(host, "start").returncode == 6
+    host.conf.write_text(good)
+
+
 def test_a_broken_table_hides_and_protects_nothing_that_runs(host: Host) -> None:
     assert control(host, "start").returncode == 0
     pids = [pid(host, name) for name in ("lond", "lonc")]

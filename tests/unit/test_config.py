@@ -14,9 +14,18 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from common.config import Config, config_path, differences, parse_config, read_config, read_text, settings_table
+from common.config import (
+    Config,
+    config_path,
+    differences,
+    parse_config,
+    read_config,
+    read_despite_faults,
+    settings_table,
+)
 from common.errors import ConfigError
 from common.settings import SETTINGS
+from common.text_file import read_text
 from common.values import Count, Number
 
 ROOT = Path(__file__).parents[2]
@@ -353,3 +362,61 @@ class TestFiles:
             with pytest.raises(ConfigError) as caught:
                 read_text(path)
             assert str(caught.value) == f"{path}: is not a regular file"
+
+
+class TestDespiteFaults:
+    """Reading for who must act whatever is wrong."""
+
+    @staticmethod
+    def read(tmp_path: Path, *lines: str | bytes) -> tuple[Config, str]:
+        path = tmp_path / "x.conf"
+        path.write_bytes(b"\n".join(line.encode() if isinstance(line, str) else line for line in lines) + b"\n")
+        config, fault = read_despite_faults(path, "lonDaemons")
+        return config, str(fault or "").removeprefix(f"{path}:")
+
+    def test_without_a_fault_it_is_as_ever(self, tmp_path: Path) -> None:
+        config, fault = self.read(tmp_path, "PerlSetVar lonHostID msul1", "PerlSetVar lonGrace 7", "PerlSetVar x y")
+        assert (config, fault) == (Config(host_id="msul1", grace=7.0), "")
+
+    @pytest.mark.parametrize(
+        ("line", "fault"),
+        [
+            ("PerlSetVar lonGrace soon", "3: lonGrace: 'soon' is not"),
+            ("PerlSetVar lonGrace", "3: lonGrace: the value is missing"),
+            ("PerlSetVar lonHostID msul1", "3: lonHostID: line 1 sets it already"),
+            ("PerlSetVar", "3: name and value are missing"),
+            (b"# M\xfcller", "3: byte 0xfc is not UTF-8"),
+            (b"PerlSetVar lonUsersDir /M\xfcller", "3: byte 0xfc is not UTF-8"),
+        ],
+    )
+    def test_what_is_right_counts_and_the_first_fault_is_told(
+        self, tmp_path: Path, line: str | bytes, fault: str
+    ) -> None:
+        first, second = "PerlSetVar lonHostID msul1", "PerlSetVar lonDaemons /a"
+        config, told = self.read(tmp_path, first, second, line, "PerlSetVar lonSockDir /b", "PerlSetVar lonWindow x")
+        assert (config.host_id, str(config.daemons_dir), str(config.sock_dir)) == ("msul1", "/a", "/b")
+        assert (config.grace, config.users_dir) == (Config("x").grace, Config("x").users_dir)
+        assert told.startswith(fault)
+
+    def test_a_host_without_a_name(self, tmp_path: Path) -> None:
+        config, fault = self.read(tmp_path, "PerlSetVar lonDaemons /a")
+        assert (config.host_id, str(config.daemons_dir)) == ("", "/a") and "lonHostID: missing" in fault
+
+    @pytest.mark.parametrize(
+        "line", ["PerlSetVar lonDaemons", "PerlSetVar lonDaemons a", b"PerlSetVar lonDaemons /\xfc"]
+    )
+    def test_what_is_needed_must_be_right(self, tmp_path: Path, line: str | bytes) -> None:
+        with pytest.raises(ConfigError, match=":2: lonDaemons: "):
+            self.read(tmp_path, "PerlSetVar lonGrace soon", line)
+
+    def test_what_is_needed_must_be_clear(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=":2: lonDaemons: line 1 sets it already"):
+            self.read(tmp_path, "PerlSetVar lonDaemons /a", "PerlSetVar lonDaemons /b")
+
+    def test_values_that_do_not_fit_together_count_all_the_same(self, tmp_path: Path) -> None:
+        config, fault = self.read(tmp_path, "PerlSetVar lonHostID msul1", "PerlSetVar lonPingAfter 31")
+        assert config.ping_after == 31 and fault.startswith("2: lonPingAfter: 31 is above lonDeadAfter")
+
+    def test_a_file_that_is_missing(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="cannot be read"):
+            read_despite_faults(tmp_path / "x.conf", "lonDaemons")
