@@ -101,7 +101,7 @@ class Backlog(Fifo):
         return self._change(ids, change)
 
     def _change(self, ids: Sequence[str], change: Callable[[str], Row | None]) -> list[Row]:
-        with self._synced_change():
+        with self._transaction(synced=True):
             return [row for id in dict.fromkeys(ids) if (row := change(id))]
 
 

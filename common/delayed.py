@@ -16,45 +16,18 @@ unlike the death of a process, can bring an answered message back; the next sync
 
 from __future__ import annotations
 
-import logging
 import math
-import sqlite3
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import Any, NamedTuple
-from uuid import uuid4
 
-from common.errors import SpoolError
-from common.wal import open_wal
-
-log = logging.getLogger(__name__)
+from common.delayed_file import DelayedFile
 
 WAITING, DONE, FAILED, HELD = "waiting", "done", "failed", "held"
 
-BUSY_SECONDS = 10.0  # how long a writer waits for another writer's commit
-CHECK_BYTES = 67108864  # a file up to this size is looked through for damage when its sender opens it
 INSERT_AT_ONCE = 256  # messages that one statement takes at most; a power of two
 PURGE_ROWS = 2000  # at most so many rows are deleted in one transaction, to keep it short
 
-_SCHEMA = """
-CREATE TABLE message (
-    seq        INTEGER PRIMARY KEY AUTOINCREMENT,
-    id         TEXT NOT NULL UNIQUE,
-    command    BLOB NOT NULL,
-    created    REAL NOT NULL,
-    attempts   INTEGER NOT NULL DEFAULT 0,
-    last_error TEXT NOT NULL DEFAULT '',
-    state      TEXT NOT NULL DEFAULT 'waiting',
-    reply      BLOB,
-    finished   REAL
-);
-CREATE INDEX message_waiting ON message (seq) WHERE state = 'waiting';
-CREATE INDEX message_kept ON message (state) WHERE state IN ('held', 'failed');
-CREATE TABLE fifo (epoch TEXT NOT NULL);
-"""
-_SCHEMA_VERSION = 1
 _COLUMNS = "seq, id, command, created, attempts, state, reply, last_error"
 
 
@@ -90,75 +63,8 @@ class Outcome(NamedTuple):
     reply: bytes
 
 
-class Fifo:
-    """The FIFO of one host, as one process sees it; open it after the fork and in the thread that uses it.
-
-    :param directory: lonDelayedDir; made (mode 0700) if missing.
-    :param host: host id, checked by the hosts table.
-    :param now: UNIX time in seconds.
-    :param set_aside: move an unreadable file away and begin a new one (for the holder of the lease alone).
-    :param patience: seconds to wait for another writer's commit.
-    :raises SpoolError: the file can't be opened or is damaged.
-    """
-
-    def __init__(
-        self,
-        directory: Path,
-        host: str,
-        now: Callable[[], float] = time.time,
-        *,
-        set_aside: bool = False,
-        patience: float = BUSY_SECONDS,
-    ) -> None:
-        self.path = directory / f"{host}.db"
-        self._now = now
-        self._patience = patience
-        try:
-            self._db = self._open()
-            if set_aside:
-                self._check()
-        except SpoolError as error:
-            if not (set_aside and is_damaged(error)):
-                raise
-            self._set_aside(error)
-            self._db = self._open()
-        self._synced = True
-
-    def _open(self) -> sqlite3.Connection:
-        with _spool_errors(self.path):
-            db = open_wal(self.path, self._patience)
-            try:
-                _create_schema(db)
-            except BaseException:
-                db.close()
-                raise
-            return db
-
-    def _check(self) -> None:
-        if self.path.stat().st_size > CHECK_BYTES:
-            return
-        with _spool_errors(self.path):
-            try:
-                (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
-                if verdict != "ok":
-                    raise sqlite3.DatabaseError(str(verdict))
-            except BaseException:
-                self._db.close()
-                raise
-
-    def _set_aside(self, error: SpoolError) -> None:
-        suffix = f".damaged-{int(self._now())}"
-        for ending in ("", "-wal", "-shm"):
-            path = Path(f"{self.path}{ending}")
-            if path.exists():
-                path.rename(f"{path}{suffix}")
-        log.critical("FIFO was unreadable (%s) and is kept as %s%s; a new one begins", error, self.path, suffix)
-
-    @property
-    def epoch(self) -> str:
-        """32 random hex digits made with the file: tells this FIFO from any earlier one of the same host."""
-        with _spool_errors(self.path):
-            return str(self._db.execute("SELECT epoch FROM fifo").fetchone()[0])
+class Fifo(DelayedFile):
+    """The FIFO of one host, as one process sees it; opened as :class:`common.delayed_file.DelayedFile` is."""
 
     def append(self, messages: Sequence[Message]) -> list[Row]:
         """:meth:`commit` without outcomes."""
@@ -170,29 +76,10 @@ class Fifo:
         :returns: a row for each message, in order; an id that was there before gives its row as it stands.
         :raises SpoolError: nothing of it was recorded.
         """
-        with _spool_errors(self.path):
-            self._sync_commits(bool(messages))
-            with self._transaction():
-                if outcomes:
-                    self._write_outcomes(outcomes)
-                return self._insert(messages) if messages else []
-
-    def _sync_commits(self, wanted: bool) -> None:
-        # In WAL mode NORMAL means: written, not synced. The pragma costs some microseconds, hence the memory.
-        if wanted != self._synced:
-            self._db.execute("PRAGMA synchronous = FULL" if wanted else "PRAGMA synchronous = NORMAL")
-            self._synced = wanted
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
+        with self._transaction(synced=bool(messages)):
+            if outcomes:
+                self._write_outcomes(outcomes)
+            return self._insert(messages) if messages else []
 
     def _write_outcomes(self, outcomes: Sequence[Outcome]) -> None:
         now = self._now()
@@ -222,7 +109,7 @@ class Fifo:
 
     def find(self, id: str) -> Row | None:
         """The message with this id, or None."""
-        with _spool_errors(self.path):
+        with self._errors():
             return self._find(id)
 
     def _find(self, id: str) -> Row | None:
@@ -240,7 +127,7 @@ class Fifo:
             "WHERE state = 'waiting' AND seq > ? ORDER BY seq LIMIT ?"
         )
         rows, size = [], 0
-        with _spool_errors(self.path), closing(self._db.execute(query, (after, limit))) as found:
+        with self._errors(), closing(self._db.execute(query, (after, limit))) as found:
             for row in found:
                 rows.append(Row(*row))
                 size += len(rows[-1].command)
@@ -250,18 +137,18 @@ class Fifo:
 
     def last_seq(self) -> int:
         """The highest seq ever given, 0 before the first."""
-        with _spool_errors(self.path):
+        with self._errors():
             return self._last_seq()
 
     def data_version(self) -> int:
         """A number that changes when another connection has written to the FIFO."""
-        with _spool_errors(self.path):
+        with self._errors():
             return int(self._db.execute("PRAGMA data_version").fetchone()[0])
 
     def count(self) -> dict[str, int]:
         """How many messages stand in each state that is not done; cheap, as done ones are not looked at."""
         query = "SELECT state, count(*) FROM message WHERE state IN ('held', 'failed') GROUP BY state"
-        with _spool_errors(self.path):
+        with self._errors():
             found = {str(state): int(number) for state, number in self._db.execute(query)}
         waiting = self.waiting_count()
         return {WAITING: waiting, **found} if waiting else found
@@ -269,13 +156,13 @@ class Fifo:
     def waiting_count(self) -> int:
         """How many messages wait; cheap, as it reads the index of waiting messages alone."""
         query = "SELECT count(*) FROM message INDEXED BY message_waiting WHERE state = 'waiting'"
-        with _spool_errors(self.path):
+        with self._errors():
             return int(self._db.execute(query).fetchone()[0])
 
     def oldest(self) -> float | None:
         """When the oldest waiting message was accepted (UNIX time), or None."""
         query = "SELECT created FROM message INDEXED BY message_waiting WHERE state = 'waiting' ORDER BY seq LIMIT 1"
-        with _spool_errors(self.path):
+        with self._errors():
             row = self._db.execute(query).fetchone()
             return float(row[0]) if row else None
 
@@ -284,15 +171,13 @@ class Fifo:
 
         :returns: the row as it then stands; None if no such message waits (any more).
         """
-        with _spool_errors(self.path):
-            self._sync_commits(True)
-            with self._transaction():
-                counted = self._db.execute(
-                    "UPDATE message SET attempts = attempts + 1, last_error = ?, "
-                    "state = CASE WHEN attempts + 1 >= ? THEN 'held' ELSE state END "
-                    "WHERE seq = ? AND state = 'waiting'",
-                    (error, hold_at, seq),
-                ).rowcount
+        with self._transaction(synced=True):
+            counted = self._db.execute(
+                "UPDATE message SET attempts = attempts + 1, last_error = ?, "
+                "state = CASE WHEN attempts + 1 >= ? THEN 'held' ELSE state END "
+                "WHERE seq = ? AND state = 'waiting'",
+                (error, hold_at, seq),
+            ).rowcount
             if not counted:
                 return None
             row = self._db.execute(f"SELECT {_COLUMNS} FROM message WHERE seq = ?", (seq,)).fetchone()  # noqa: S608
@@ -304,38 +189,25 @@ class Fifo:
         Messages end almost in the order of their seq, so the first done one tells whether there is work.
         """
         limit = self._now() - keep
-        with _spool_errors(self.path):
+        with self._errors():
             first = self._db.execute(
                 "SELECT seq, finished FROM message WHERE state = 'done' ORDER BY seq LIMIT 1"
             ).fetchone()
             if first is None or first[1] >= limit:
                 return 0
-            self._sync_commits(False)
-            with self._transaction():
-                return self._db.execute(
-                    "DELETE FROM message WHERE state = 'done' AND finished < ? AND seq < ?",
-                    (limit, first[0] + PURGE_ROWS),
-                ).rowcount
+        with self._transaction(synced=False):
+            return self._db.execute(
+                "DELETE FROM message WHERE state = 'done' AND finished < ? AND seq < ?",
+                (limit, first[0] + PURGE_ROWS),
+            ).rowcount
 
     def _select(self, condition: str, *parameters: object) -> list[Row]:
         """For :mod:`common.backlog`: the messages for which `condition` holds; it may end with ORDER BY and LIMIT."""
         return [Row(*row) for row in self._query(f"SELECT {_COLUMNS} FROM message WHERE {condition}", *parameters)]  # noqa: S608
 
     def _query(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
-        with _spool_errors(self.path):
+        with self._errors():
             return self._db.execute(query, parameters).fetchall()
-
-    @contextmanager
-    def _synced_change(self) -> Iterator[None]:
-        """For :mod:`common.backlog`: a transaction that is on disk when it ends without an error."""
-        with _spool_errors(self.path):
-            self._sync_commits(True)
-            with self._transaction():
-                yield
-
-    def close(self) -> None:
-        """Close the file; the object is of no further use."""
-        self._db.close()
 
 
 def _runs(outcomes: Sequence[Outcome]) -> Iterator[tuple[Outcome, int]]:
@@ -359,39 +231,3 @@ def _parts(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
         size = min(INSERT_AT_ONCE, 1 << (len(messages) - start).bit_length() - 1)
         yield messages[start : start + size]
         start += size
-
-
-def _create_schema(db: sqlite3.Connection) -> None:
-    if db.execute("PRAGMA user_version").fetchone()[0] >= _SCHEMA_VERSION:
-        return
-    db.execute("BEGIN IMMEDIATE")  # of two processes that open a new file at once, one makes the tables
-    try:
-        if db.execute("PRAGMA user_version").fetchone()[0] < _SCHEMA_VERSION:
-            for statement in _SCHEMA.split(";"):
-                db.execute(statement)
-            db.execute("INSERT INTO fifo VALUES (?)", (uuid4().hex,))
-            db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
-
-
-def is_damaged(error: SpoolError) -> bool:
-    """Whether the file itself is at fault, and not its environment (locked, full, no permission)."""
-    cause = error.__cause__
-    return isinstance(cause, sqlite3.DatabaseError) and not isinstance(cause, sqlite3.OperationalError)
-
-
-def is_locked(error: SpoolError) -> bool:
-    """Whether another writer kept the file to itself for longer than our patience."""
-    return isinstance(error.__cause__, sqlite3.OperationalError) and "locked" in str(error.__cause__)
-
-
-@contextmanager
-def _spool_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        raise SpoolError(f"{path}: {error}") from error

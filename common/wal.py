@@ -1,7 +1,7 @@
-"""Opening an SQLite file that several processes write to and whose commits survive a power cut.
+"""SQLite files that several processes write to and whose commits survive a power cut: opened, and what ails them.
 
-Raises: sqlite3.Error and OSError as they come; callers know what their file is called and for whom it matters.
-Logs nothing.
+Raises: sqlite3.Error and OSError as they come; callers know what their file is called and for whom it matters, and make
+SpoolErrors of them. Logs nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from common.durable import sync_directory
+from common.errors import SpoolError
 
 PAUSE = 0.002  # seconds between two tries to make a new file a WAL file
 
@@ -50,3 +51,14 @@ def _enter_wal_mode(db: sqlite3.Connection, patience: float) -> None:
             if "locked" not in str(error) or time.monotonic() >= end:
                 raise
         time.sleep(PAUSE)
+
+
+def is_damaged(error: SpoolError) -> bool:
+    """Whether the file itself is at fault, and not its environment (locked, full, no permission)."""
+    cause = error.__cause__
+    return isinstance(cause, sqlite3.DatabaseError) and not isinstance(cause, sqlite3.OperationalError)
+
+
+def is_locked(error: SpoolError) -> bool:
+    """Whether another writer kept the file to itself for longer than our patience."""
+    return isinstance(error.__cause__, sqlite3.OperationalError) and "locked" in str(error.__cause__)

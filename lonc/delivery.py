@@ -22,12 +22,13 @@ from collections import deque
 
 from common.config import Config
 from common.counters import Tally
-from common.delayed import DONE, FAILED, HELD, WAITING, Fifo, Message, Outcome, Row, is_damaged, is_locked
+from common.delayed import DONE, FAILED, HELD, WAITING, Fifo, Message, Outcome, Row
 from common.errors import SpoolError
 from common.lease import Lease
 from common.metrics import LONC, Layout
 from common.permlog import ENCRYPT, Event, PermLog
 from common.protocol import unsendable
+from common.wal import is_damaged, is_locked
 from lonc.link import Link
 from lonc.outbox import Outbox
 from lonc.waiters import CON_DELAYED, CriticalRequest, Waiters

@@ -9,7 +9,7 @@ The FIFO is opened for each message and closed again. Kept open, it would be inh
 child would rely on locks that only the parent holds: when the parent then closes its end, the file's log is removed
 under the child, and what the child stored is gone.
 
-Known limits: a busy FIFO is waited for up to common.delayed.BUSY_SECONDS, beyond the limit of the call: storing
+Known limits: a busy FIFO is waited for up to common.delayed_file.BUSY_SECONDS, beyond the limit of the call: storing
 goes before punctuality. A fork() by another thread within these milliseconds has the above effect still.
 """
 

@@ -17,12 +17,12 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from common.config import Config
-from common.delayed import is_damaged
 from common.durable import sync_directory
 from common.errors import SpoolError
 from common.resource_directory import root_of
 from common.resource_jobs import ANNOUNCE, UPDATE, ResourceJobs, jobs_path
 from common.resource_path import COPY, SUBSCRIPTION, ResourcePath
+from common.wal import is_damaged
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
 
-from common.delayed import is_damaged
 from common.errors import LonError, SpoolError
 from common.loop import READ, Loop, Timer
 from common.population import Birth
@@ -32,6 +31,7 @@ from common.resource_jobs import CLAIM_SECONDS, Job, ResourceJobs, jobs_path
 from common.scoreboard import Slot
 from common.site import Site
 from common.title import set_title
+from common.wal import is_damaged
 from lond.updates.recovery import recover
 from lond.updates.userfiles import UserFile, fetch
 from lond.updates.work import Outcome, perform

@@ -516,7 +516,7 @@ def test_a_writer_killed_within_its_transaction_leaves_nothing_of_it(fifo: Fifo,
 
         def body() -> None:
             other = Fifo(directory, "msul1")
-            with other._transaction():
+            with other._transaction(synced=True):
                 other._insert(messages(2, 3))
                 ready.open()
                 signal.pause()
