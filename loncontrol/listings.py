@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import textwrap
+from collections.abc import Iterator, Sequence
 
+from common.version import SOFTWARE
 from loncontrol.control import OK, Control, argument, command, say
 from loncontrol.terminal import GREEN, RED, YELLOW, repeated, table
 from lonstatus.children import COLUMNS as CHILD_COLUMNS
@@ -13,6 +15,7 @@ from lonstatus.children import children
 from lonstatus.daemons import State
 from lonstatus.peers import COLUMNS, Peer, peers
 from lonstatus.text import duration
+from lonstatus.versions import compared, is_other
 
 
 def _interval(text: str) -> float:
@@ -25,7 +28,7 @@ def _interval(text: str) -> float:
 @command(
     "peers",
     "how the link to each host is, what waits for it, and why",
-    argument("-v", "--verbose", action="store_true", help="explain the columns"),
+    argument("-v", "--verbose", action="store_true", help="explain the columns, and say who runs another version"),
     argument("--json", action="store_true", help="for programs"),
     argument(
         "--watch", nargs="?", type=_interval, const=2.0, metavar="SECONDS",
@@ -40,13 +43,20 @@ def show_peers(control: Control, options: argparse.Namespace) -> int:
         if options.json:
             return json.dumps([peer.as_json() for peer in found], indent=1)
         shown = table([name for name, _ in COLUMNS], [_row(peer) for peer in found], [_colour(peer) for peer in found])
-        return f"{shown}\n\n{_explained()}" if options.verbose else shown
+        return "\n\n".join((shown, *_versions(found), _explained())) if options.verbose else shown
 
     if options.watch is None:
         say(text())
     else:
         repeated(options.watch, text)
     return OK
+
+
+def _versions(peers: Sequence[Peer]) -> Iterator[str]:
+    """One paragraph on those that are known to differ from this host, if there are any."""
+    others = [f"{peer.host} runs {peer.version}: {compared(peer.version)}" for peer in peers if is_other(peer.version)]
+    if others:
+        yield "\n".join((f"This host runs {SOFTWARE}.", *others))
 
 
 def _explained() -> str:

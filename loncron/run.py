@@ -20,7 +20,7 @@ from functools import partial
 
 from common.site import Site
 from loncron import mail, output
-from loncron.checks import connections, copies, daemons, leftovers, logs, machine, modes, queue
+from loncron.checks import connections, copies, daemons, leftovers, logs, machine, modes, queue, versions
 from loncron.memory import Memory, alone
 from loncron.reach import reach
 from loncron.visit import Visit
@@ -33,6 +33,7 @@ Check = Callable[[Visit], Iterator[Finding]]
 CHECKS: tuple[Check, ...] = (
     daemons.check,
     connections.check,
+    versions.check,
     queue.check,
     logs.check,
     machine.load,
@@ -44,7 +45,8 @@ CHECKS: tuple[Check, ...] = (
     copies.check,
 )
 
-OF_OTHER_HOSTS = (connections.check, queue.check, leftovers.sockets, copies.check)  # they need the tables
+# They need the tables.
+OF_OTHER_HOSTS = (connections.check, versions.check, queue.check, leftovers.sockets, copies.check)
 
 OK, FAILED, NOT_CONFIGURED = 0, 1, 6
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 
+from common.version import SOFTWARE
 from lonstatus.children import COLUMNS as CHILD_COLUMNS
 from lonstatus.findings import Finding, Level, score
 from lonstatus.history import quantiles, rates
@@ -19,6 +20,7 @@ from lonstatus.peers import Peer
 from lonstatus.plot import Line, plot, plots
 from lonstatus.report import Light, Report, peer_light
 from lonstatus.text import duration
+from lonstatus.versions import compared, is_other
 
 REFRESH_SECONDS = 60
 NOTHING = "-"  # there is nothing to tell; lonstatus.text writes it as well
@@ -26,6 +28,7 @@ JSON_NAME = "status.json"
 _WORDS = {Light.GREEN: "all is well", Light.YELLOW: "needs a look", Light.RED: "in trouble"}
 _LEVEL_LIGHTS = {Level.NOTICE: Light.GREEN, Level.WARNING: Light.YELLOW, Level.ERROR: Light.RED}
 PEER_HEADINGS = ("Peer", "State", "Since", "Requests", "Under way", "Waiting", "Oldest", "Next try", "Why")
+VERSION_HEADINGS = ("Host", "Version", "Compared with this host", "Asked")
 QUEUE_HEADINGS = ("For", "Waiting", "Oldest", "Held", "Failed")
 
 
@@ -63,6 +66,7 @@ def _body(report: Report, live: bool) -> Markup:
             _section("Delayed messages", "queue", _queue(report.peers)),
             _section("The last 24 hours", "history", _plots(report)),
             _section("Processes", "children", _children(report)),
+            _section("Versions", "versions", _versions(report)),
         ),
         _footer(report),
     )
@@ -211,6 +215,21 @@ def _children(report: Report) -> Markup:
     headings = [column.capitalize().replace("Cpu", "CPU").replace(" mb", " MB") for column in CHILD_COLUMNS]
     numbers = frozenset(headings) - {"Daemon", "State", "Host"}
     return _table(headings, rows, numbers)
+
+
+def _versions(report: Report) -> Markup:
+    others = sum(is_other(peer.version) for peer in report.peers)
+    told = f"{others} of {len(report.peers)} hosts run something else." if others else "No host is known to differ."
+    rows = (
+        [peer.host, peer.version or NOTHING, compared(peer.version), _ago(report.at, peer.version_asked)]
+        for peer in sorted(report.peers, key=lambda peer: (not is_other(peer.version), peer.host))
+    )
+    hint = element("p", f"This host runs {SOFTWARE}. {told}")
+    return joined(hint, _table(VERSION_HEADINGS, rows, frozenset(("Asked",))))
+
+
+def _ago(now: float, then: float | None) -> str:
+    return NOTHING if then is None else f"{duration(max(0.0, now - then))} ago"
 
 
 def _footer(report: Report) -> Markup:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from common.backlog import BY_HAND, Backlog
 from common.delayed import FAILED, HELD, WAITING, Row
@@ -16,6 +16,7 @@ from common.errors import SpoolError
 from common.pauses import Pause, pauses
 from common.scoreboard import Scoreboard, Slot, scoreboard_path
 from common.site import Site
+from lonstatus.versions import PeerVersion, read_versions
 
 HUNG_SECONDS = 10.0  # without a heartbeat (one a second) a child counts as hung
 NO_LONC, NO_CHILD = "lonc does not run", "lonc has no child for it: see its log"
@@ -50,6 +51,8 @@ class Peer:
     :param idle: the link is up, and no caller is connected to it at the moment.
     :param why: the reason of a state that is not `up`, in words.
     :param last_error: the last error there was, also of a link that is up.
+    :param version: what it told of its software; "": it does not tell; None: it was not asked yet.
+    :param version_asked: when, UNIX time.
     """
 
     host: str
@@ -66,6 +69,8 @@ class Peer:
     failed: int = 0
     last_error: str = ""
     unreadable: bool = False  # its FIFO: the numbers of messages are not known
+    version: str | None = None
+    version_asked: float | None = None
 
     def as_json(self) -> dict[str, object]:
         """For programs."""
@@ -96,10 +101,12 @@ def peers(site: Site, running: bool) -> Iterator[Peer]:
     """
     slots = _slots(site) if running else {}
     paused = pauses(site.config.delayed_dir)
+    versions = read_versions(site.config)
     for host in site.table.hosts:
         found = messages(site, host)
         missing = NO_CHILD if running else NO_LONC
-        yield _peer(host, slots.get(host), paused.get(host), found, site.config.max_attempts, missing)
+        peer = _peer(host, slots.get(host), paused.get(host), found, site.config.max_attempts, missing)
+        yield _with_version(peer, versions.get(host))
 
 
 def _slots(site: Site) -> dict[str, Slot]:
@@ -170,6 +177,10 @@ def _peer(host: str, slot: Slot | None, pause: Pause | None, found: Messages, ma
         last_error=found.trouble or why or found.stuck or (slot.text if slot else ""),
         unreadable=bool(found.trouble),
     )
+
+
+def _with_version(peer: Peer, known: PeerVersion | None) -> Peer:
+    return peer if known is None else replace(peer, version=known.text, version_asked=known.asked)
 
 
 def _state(slot: Slot | None, max_attempts: int) -> str:

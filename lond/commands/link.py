@@ -5,11 +5,11 @@ ekey, init, exit and quit change the state of the link itself; the protocol laye
 
 from __future__ import annotations
 
-from common.version import VERSION as SOFTWARE_VERSION
+from common.version import SOFTWARE
 from lond.commands.arguments import DOMAIN, HOST_ID, USER, VERSION
 from lond.commands.registry import Context, Trust, command, link_command
 
-OWN_VERSION = b"loncapa-net-" + SOFTWARE_VERSION.encode()
+OWN_VERSION = SOFTWARE.encode()
 
 _MAX_VERSION = 200  # characters kept of what the other side says
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from common.version import SOFTWARE
 from lonstatus.children import Child
 from lonstatus.findings import Finding, Level
 from lonstatus.history import BOUNDS, Sample
@@ -34,12 +35,12 @@ def history(now: float = NOW, samples: int = 288) -> list[Sample]:
 
 
 PEERS = [
-    Peer("msul1", "up", 3 * 86400.0, 1234567, 3),
-    Peer("msul2", "up", 86400.0, 2345, idle=True),
+    Peer("msul1", "up", 3 * 86400.0, 1234567, 3, version=SOFTWARE, version_asked=NOW - 3 * 86400.0),
+    Peer("msul2", "up", 86400.0, 2345, idle=True, version="loncapa-net-0.0.9", version_asked=NOW - 86000.0),
     Peer("hubl1", "given up", 7300.0, delayed=1204, oldest=7250.0, next_try=120.0, why="connection refused"),
     Peer("ostl1", "down", 12.0, delayed=2, oldest=11.0, next_try=3.0, why="no key exchange within 10 s"),
     Peer("ostl2", "paused", 500.0, why="by root: its disk is being replaced", held=1, failed=2),
-    Peer("msua1", "delivering", 2.0, 14, 1, delayed=33, oldest=60.0),
+    Peer("msua1", "delivering", 2.0, 14, 1, delayed=33, oldest=60.0, version="2.11.4", version_asked=NOW - 9e5),
 ]
 CHILDREN = [
     Child("lond", 4711, "serving", "hubl1", 4000.0, 0.4, 99887, 12.3, 9_400_000),
@@ -88,7 +89,7 @@ def hostile() -> Report:
         role=HOSTILE,
         hostname=HOSTILE,
         daemons=[DaemonReport(HOSTILE, HOSTILE, None)],
-        peers=[Peer(HOSTILE, HOSTILE, delayed=1, why=HOSTILE, last_error=HOSTILE)],
+        peers=[Peer(HOSTILE, HOSTILE, delayed=1, why=HOSTILE, last_error=HOSTILE, version=HOSTILE)],
         children=[Child(HOSTILE, 1, HOSTILE, HOSTILE, 0, 0, 0, 0, 0)],
         findings=[Finding(Level.ERROR, HOSTILE, HOSTILE, HOSTILE)],
         version=HOSTILE,

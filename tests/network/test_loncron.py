@@ -11,6 +11,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from email.message import Message
 from pathlib import Path
@@ -22,6 +23,7 @@ from aiosmtpd.handlers import Message as MessageHandler
 from prometheus_client.parser import text_string_to_metric_families
 
 from common.pidfile import running_pid
+from common.version import SOFTWARE
 from tests.helpers.federation import QUICK, ROOT, Federation, Host
 from tests.helpers.waiting import eventually
 
@@ -177,7 +179,10 @@ def test_page_json_and_metrics_are_whole_and_for_nobody_else(network: Federation
     assert [stat.S_IMODE((directory / name).stat().st_mode) for name in ("index.html", "status.json")] == [0o640] * 2
     assert sorted(path.name for path in directory.iterdir()) == ["index.html", "status.json"]
     values = json.loads((directory / "status.json").read_text())
-    assert {peer["host"]: peer["state"] for peer in values["peers"]}[HERE] == "up"
+    told = {peer["host"]: peer for peer in values["peers"]}
+    assert (told[HERE]["state"], told[HERE]["version"]) == ("up", SOFTWARE)
+    assert time.time() - 600 < told[HERE]["version_asked"] <= values["at"]
+    assert {told[host]["version"] for host in (*REFUSING, *SILENT)} == {None}
     metrics = (here.directory / "loncapa.prom").read_text()
     found = {family.name: family.samples for family in text_string_to_metric_families(metrics)}
     assert {sample.labels["peer"] for sample in found["loncapa_peer_up"]} == set(network.hosts)

@@ -12,6 +12,7 @@ import html5lib
 import pytest
 from html5lib.html5parser import HTMLParser
 
+from common.version import SOFTWARE
 from lonstatus.findings import Finding, Level, score
 from lonstatus.history import BOUNDS, Sample, quantile, quantiles, rates
 from lonstatus.markup import Markup, element, escaped
@@ -96,6 +97,20 @@ def test_what_there_is_nothing_of_is_said() -> None:
     assert "No critical message waits, is held or has failed." in text
     assert "No daemon runs." in text
     assert text.count("No samples yet") == 3 and "all is well" in text
+
+
+def test_who_runs_another_version_is_said_in_words() -> None:
+    tree = parsed(rendered(reports.report()))
+    table = list(tree.iter("table"))[-1]
+    rows = [[cell.text for cell in row] for row in table.find("tbody")]
+    assert rows[:3] == [
+        ["msua1", "2.11.4", "another software", "10d 10h ago"],
+        ["msul2", "loncapa-net-0.0.9", "another version", "23h 53m ago"],
+        ["hubl1", "-", "not known: it was not asked yet", "-"],
+    ]
+    assert ["msul1", SOFTWARE, "the same", "3d 00h ago"] in rows
+    assert f"This host runs {SOFTWARE}. 2 of 6 hosts run something else." in text_of(tree)
+    assert "No host is known to differ." in text_of(parsed(rendered(reports.quiet())))
 
 
 def test_plots_have_axes_and_say_the_same_in_words() -> None:
