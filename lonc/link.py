@@ -4,14 +4,16 @@ Requests go out in the order of :meth:`Link.submit`, many of them before the fir
 loop carries all that was submitted, one recv takes all replies that have come. A window bounds what is outstanding.
 Whoever submits a request is told its reply by ``answered``.
 
-A link has no second life: when it ends, for whatever reason, `on_lost` is called once, and the child dies. Only
-received bytes count as life: after `ping_after` seconds without any a ping is sent, after `dead_after` it is over.
+A link has no second life: when it ends, for whatever reason, `on_lost` is called once, and the child dies. What was
+written to it and has not left this machine then is thrown away. Only received bytes count as life: after `ping_after`
+seconds without any a ping is sent, after `dead_after` it is over.
 """
 
 from __future__ import annotations
 
 import os
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -25,6 +27,9 @@ from common.protocol import LoncConnection
 from lonc.latency import Latencies
 
 RECEIVE_BYTES = 65536  # larger buffers would be mapped and unmapped for each reply
+# Closed, also by the death of this process, a link is reset. The kernel would otherwise go on sending what was written
+# to it, and when the network is back, lond would execute old messages behind newer ones that came over the next link.
+RESET = struct.pack("ii", 1, 0)
 # What lond does to strangers, and to a host with too many connections that did not answer their challenge.
 REFUSED_SILENTLY = "refused without a word: our address is probably not in its hosts.tab"
 
@@ -98,6 +103,7 @@ class Link:
         self._socket = channel = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         channel.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        channel.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self.loop.call_later(self._config.key_exchange_timeout, self._check_up)
         try:
             if self._bind:

@@ -212,3 +212,20 @@ def test_a_key_exchange_has_a_time_limit(pair: Pair) -> None:
     pair.loop.call_later(0, lambda: None)
     pair.loop.turn()
     assert pair.losses == [("no key exchange within 10 s", False)]
+
+
+def test_a_closed_link_is_reset() -> None:
+    """Then nothing that was written to it arrives later."""
+    loop = Loop(Clock())
+    with socket.create_server((PEER.ip, 0)) as listener:
+        config = Config(host_id="msua1", lond_port=listener.getsockname()[1])
+        link = Link(loop, config, "msua1", PEER, frozenset(), "", lambda: None, lambda *_: None)
+        link.connect()
+        channel, _ = listener.accept()
+        loop.turn()
+    with channel:
+        assert channel.recv(100).startswith(b"init")
+        link.close()
+        with pytest.raises(ConnectionResetError):
+            channel.recv(100)
+    loop.close()
