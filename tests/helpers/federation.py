@@ -64,7 +64,8 @@ class Daemon:
         self._notify.bind(str(notify_path))
         self.host.federation.give(notify_path)
         account = self.host.federation.account
-        command = [account.python if account else sys.executable, "-W", "error", str(ROOT / "scripts" / self.name)]
+        interpreter = account.python if account else sys.executable
+        command = [*self.host.entrance, interpreter, "-W", "error", str(ROOT / "scripts" / self.name)]
         with (self.host.directory / f"{self.name}.stderr").open("ab") as stderr:
             self.process = subprocess.Popen(
                 [*command, "--conf", str(self.host.conf), "--foreground"],
@@ -174,6 +175,7 @@ class Host:
         federation.give(self.directory)
         self.conf = self.directory / "loncapa.conf"
         self.settings: dict[str, str] = {}
+        self.entrance: Sequence[str] = ()  # what the daemons' commands begin with, to run in a network namespace, say
         self.lonc, self.lond = Daemon(self, "lonc"), Daemon(self, "lond")
 
     def write_conf(self, **settings: str) -> None:
