@@ -90,6 +90,7 @@ class Config:
     key_exchange_timeout: float = _DEFAULT["key_exchange_timeout"]  # s
     ping_after: float = _DEFAULT["ping_after"]  # s
     dead_after: float = _DEFAULT["dead_after"]  # s
+    login_wait: float = _DEFAULT["login_wait"]  # s
     max_attempts: int = _DEFAULT["max_attempts"]
     retry_first: float = _DEFAULT["retry_first"]  # s
     retry_max: float = _DEFAULT["retry_max"]  # s

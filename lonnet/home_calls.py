@@ -12,7 +12,10 @@ that was delayed goes to the host that was the home server when it was sent.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
+from random import uniform
+from time import sleep
 from typing import TypeVar
 
 from lonnet.deadline import Deadline, limit
@@ -20,6 +23,8 @@ from lonnet.homes import Net, UserName, home_server, is_home, search
 from lonnet.replies import Delivery, command_of, delivered, nothing_there, parsed
 
 UNKNOWN_USER, NO_SUCH_HOST = "unknown_user", "no_such_host"
+TRY_AGAIN = f"error: {errno.EAGAIN} "
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 1.0  # seconds between two requests of one call, half of it more or less
 
 Result = TypeVar("Result")
 _Send = Callable[[str, str, float], str]
@@ -48,6 +53,18 @@ class HomeCalls:
         :param timeout: seconds in all; None: lonRequestTimeout.
         """
         return self._sent(self.net.reply, line, self.deadline(timeout))
+
+    def reply_when_ready(self, line: str, timeout: float | None) -> tuple[str, str]:
+        """As :meth:`reply`; while the home server says ``error: 11``, try again, it is asked again for lonLoginWait."""
+        deadline, patience = self.deadline(timeout), Deadline(self.net.site.config.login_wait)
+        pause = FIRST_PAUSE
+        while True:
+            host, reply = self._sent(self.net.reply, line, deadline)
+            pause_now = pause * uniform(0.5, 1.5)  # many that wait must not all come at the same moment again
+            if not reply.startswith(TRY_AGAIN) or min(patience.left(), deadline.left()) < pause_now:
+                return host, reply
+            sleep(pause_now)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
     def read(self, line: str, parse: Callable[[str], Result], timeout: float | None) -> Result | None:
         """What `parse` makes of the reply to a request for records; None: nothing was ever written there."""

@@ -7,6 +7,9 @@
 What touches accounts and roles travels encrypted. Roles are written by critical messages. Account requests are plain
 ones: a critical message may wait on this host's disk, where a password has no business.
 
+After failed log-ins the home server checks the next one after a gap only, and asks to try again until then. Account
+requests do so by themselves, for lonLoginWait seconds.
+
 Promises: a password is in no exception's text, no log and no file of this host. Every call ends within `timeout`
 seconds (None: lonRequestTimeout, for roles lonCriticalTimeout).
 
@@ -179,7 +182,7 @@ class User(Records[str]):
 
     def _account(self, command: str, *fields: str, expected: Collection[str] = OK, timeout: float | None) -> str:
         line = ":".join(("encrypt", command, self._user.fields, *fields))
-        host, reply = self._at_home.reply(line, timeout)
+        host, reply = self._at_home.reply_when_ready(line, timeout)
         return self._judged(host, command, reply, expected)
 
     def _judged(self, host: str, command: str, reply: str, expected: Collection[str]) -> str:

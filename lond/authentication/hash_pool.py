@@ -102,7 +102,7 @@ class HashPool:
         hashing_, asking = (
             HashClient(loop, self._workers.path(key), site.config.hash_timeout) for key in (HASHER, ASKER)
         )
-        return LogIns(loop, hashing_, asking, self.table, Limits.of(site.config))
+        return LogIns(loop.clock, hashing_, asking, self.table, Limits.of(site.config))
 
     def close_listeners(self) -> None:
         """Close, in a child that serves links, the workers' sockets."""

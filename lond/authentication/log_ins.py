@@ -1,7 +1,7 @@
 """Log-ins, as commands see them: throttled, checked by the workers, counted and logged.
 
-Promises: the process goes on meanwhile; `on_done` is called once for each call, from the loop, or at once when too many
-log-ins of that user wait already. Only wrong passwords (and users that don't exist) count as failures, not those that
+Promises: the process goes on meanwhile; `on_done` is called once for each call, from the loop, or at once when the
+password is not to be checked now. Only wrong passwords (and users that don't exist) count as failures, not those that
 could not be checked.
 
 Logs: one warning for each failed log-in with user, asking host and lane, never with the password. Raises nothing.
@@ -17,15 +17,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from common.loop import Loop
 from lond.authentication.hashing import Job, Outcome, Verdict
-from lond.authentication.throttle import Lane, Limits, Record, failed, reserve
+from lond.authentication.throttle import Lane, Limits, Record, admitted, failed
 from lond.authentication.throttle_table import ThrottleTable
 
 _log = logging.getLogger(__name__)
 
 OnDone = Callable[[Outcome], None]
-LONGEST_QUEUE = 3.0  # seconds that a log-in waits for those before it, without a throttle that says more
+LONGEST_QUEUE = 3.0  # seconds that a log-in waits for those before it: others' replies wait behind this one
 QUEUE = 64  # log-ins of one lane that wait for those before them, in this process
 
 
@@ -39,30 +38,33 @@ class Client(Protocol):
 class LogIns:
     """See the module.
 
+    :param clock: monotonic seconds.
     :param hashing: the way to the workers that hash.
     :param asking: the way to those that ask others.
     :param table: the records of failed log-ins, shared by all children.
     """
 
-    def __init__(self, loop: Loop, hashing: Client, asking: Client, table: ThrottleTable, limits: Limits) -> None:
-        self._loop, self._hashing, self._asking = loop, hashing, asking
+    def __init__(
+        self, clock: Callable[[], float], hashing: Client, asking: Client, table: ThrottleTable, limits: Limits
+    ) -> None:
+        self._clock, self._hashing, self._asking = clock, hashing, asking
         self._table, self._limits = table, limits
         self._queues: dict[Lane, deque[tuple[Job, OnDone, float]]] = {}
 
     def check(self, job: Job, host: str, on_done: OnDone, *, known: bool = False) -> None:
-        """Check a password, after the wait that failed log-ins in its lane have brought.
+        """Check a password, unless failed log-ins in its lane forbid it for the moment.
 
         :param host: the id of the host that asks, by its address.
         :param on_done: gets the outcome; BUSY: try again.
         :param known: whether that host knows the browser; see :class:`lond.authentication.throttle.Lane`.
         """
         lane = Lane(job.domain, job.user, host, known)
-        queue = self._queues.get(lane)
-        if queue is None:
-            self._queues[lane] = deque()
-            self._admit(job, lane, on_done)
-        elif len(queue) < QUEUE:
-            queue.append((job, on_done, self._loop.clock()))
+        waiting = self._queues.get(lane)
+        if waiting is None:
+            self._queues[lane] = deque([(job, on_done, self._clock())])
+            self._next(lane)
+        elif len(waiting) < QUEUE:
+            waiting.append((job, on_done, self._clock()))
         else:
             on_done(Outcome(Verdict.BUSY))
 
@@ -71,22 +73,17 @@ class LogIns:
         queue = self._queues[lane]
         while queue:
             job, on_done, since = queue.popleft()
-            if self._loop.clock() - since <= max(self._limits.longest, LONGEST_QUEUE):
-                self._admit(job, lane, on_done)
+            if self._is_admitted(lane, since):
+                self._start(job, lane, on_done)
                 return
-            on_done(Outcome(Verdict.BUSY))  # others' replies wait behind this one
+            on_done(Outcome(Verdict.BUSY))
         del self._queues[lane]
 
-    def _admit(self, job: Job, lane: Lane, on_done: OnDone) -> None:
-        now = self._loop.clock()
-        wait = self._table.change(lane.name, lambda record: reserve(record, now, self._limits))
-        if wait is None:
-            on_done(Outcome(Verdict.BUSY))
-            self._loop.call_later(0, lambda: self._next(lane))
-        elif wait > 0:
-            self._loop.call_later(wait, lambda: self._start(job, lane, on_done))
-        else:
-            self._start(job, lane, on_done)
+    def _is_admitted(self, lane: Lane, since: float) -> bool:
+        now = self._clock()
+        if now - since > LONGEST_QUEUE:
+            return False
+        return self._table.change(lane.name, lambda record: admitted(record, now, self._limits))
 
     def hash(self, domain: bytes, user: bytes, password: bytes, on_done: OnDone) -> None:
         """Hash a new password; RIGHT with the hash, or FAILED or BUSY."""
@@ -107,7 +104,7 @@ class LogIns:
             self._count(lane)
 
     def _count(self, lane: Lane) -> None:
-        now = self._loop.clock()
+        now = self._clock()
 
         def change(record: Record) -> tuple[Record, int]:
             new = failed(record, now, self._limits)

@@ -1,18 +1,16 @@
-"""How long a log-in waits after failed ones: the policy alone, per lane (user, asking host, known browsers or not).
+"""When a log-in is checked after failed ones: the policy alone, per lane (user, asking host, known browsers or not).
 
 The first failures are free. After that, log-ins in this lane are let through one at a time, with a gap that doubles
-with every failure up to `longest`. Who comes after the gap does not wait at all, who comes earlier waits, at most
-`longest`, and is then checked; only when so many wait already that it would be longer does :func:`reserve` say so at
-once. Another lane has a record of its own and does not notice.
+with every failure up to `longest`. Who comes after the gap is checked at once; who comes earlier is to try again, which
+:mod:`lonnet.users` does by itself. Nobody waits here: on a classic link all other replies would wait as well, and who
+guesses passwords could stop a whole access server. Another lane has a record of its own and does not notice.
 
 So a flood of guesses fills the strangers' lane, and the user comes in by the other one, with a browser that has been
 used at that host before, or at another host. Which browser is known only the asking host can tell; one that lies gets
 one lane more for its guesses.
 
-The wait is short on purpose: on a classic link the replies behind it wait too. It limits guessing to one password per
-`longest` seconds for each lane.
-
-Promises: pure; a record never grows, and every wait lies between 0 and `longest`. Raises and logs nothing.
+Promises: pure; a record never grows. Guessing is limited to one password per `longest` seconds for each lane. Raises
+and logs nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ class Limits:
     """What the policy goes by.
 
     :param after: failures that are free.
-    :param longest: seconds between two log-ins at most, and that one waits at most; 0: no throttling.
+    :param longest: seconds between two log-ins at most; 0: no throttling.
     :param forget: seconds after the last failure until all are forgotten.
     """
 
@@ -46,7 +44,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """Whose log-ins share a record and wait for each other.
+    """Whose log-ins share a record and come one after the other.
 
     :param host: the id of the host that asks, by its address.
     :param known: from browsers with which this user has logged in at that host before, as it says; else from strangers.
@@ -78,16 +76,13 @@ class Record:
     free_at: float = 0.0
 
 
-def reserve(record: Record, now: float, limits: Limits) -> tuple[Record, float | None]:
-    """Lets one log-in in: the record from now on, and the seconds it has to wait; None: too many wait already."""
+def admitted(record: Record, now: float, limits: Limits) -> tuple[Record, bool]:
+    """The record from now on, and whether one log-in is checked now."""
     record = _remembered(record, now, limits)
     gap = _gap(record.failures, limits)
-    if gap == 0:
-        return record, 0.0
-    start = max(now, record.free_at)
-    if start - now > limits.longest:
-        return record, None
-    return replace(record, free_at=start + gap), start - now
+    if gap and now < record.free_at:
+        return record, False
+    return replace(record, free_at=now + gap), True
 
 
 def failed(record: Record, now: float, limits: Limits) -> Record:

@@ -235,11 +235,7 @@ class FakeNet:
             id: Host(id, "msu", "library" if "l" in id else "access", f"{id}.example.org", f"127.0.0.{n}")
             for n, id in enumerate(hosts, 1)
         }
-        self._site = Site(Config(host_id=own or hosts[0], tab_dir=Path("/none")), HostsTable(table))
-
-    @property
-    def site(self) -> Site:
-        return self._site
+        self.site = Site(Config(host_id=own or hosts[0], tab_dir=Path("/none"), login_wait=0.0), HostsTable(table))
 
     def reply(self, command: str, host: str, timeout: float | None = None) -> str:
         self.sent.append((host, command))

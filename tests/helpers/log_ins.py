@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from lond.authentication.hashing import Job, Outcome, perform
 from lond.authentication.log_ins import LogIns, OnDone
@@ -14,25 +13,17 @@ LIMITS = Limits(after=3, longest=3.0, forget=900.0)
 
 
 class Clockwork:
-    """A loop's clock and timers, moved by hand."""
+    """A clock that is moved by hand."""
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self._due: list[tuple[float, Callable[[], None]]] = []
 
-    def clock(self) -> float:
+    def __call__(self) -> float:
         return self.now
-
-    def call_later(self, seconds: float, call: Callable[[], None]) -> None:
-        self._due.append((self.now + seconds, call))
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self.now += seconds
-        due = [call for when, call in self._due if when <= self.now]
-        self._due = [(when, call) for when, call in self._due if when > self.now]
-        for call in due:
-            call()
 
 
 class Workers:
@@ -65,9 +56,8 @@ class LogInsInProcess(LogIns):
     """The log-ins of one lond child; `close` it."""
 
     def __init__(self) -> None:
-        self.loop, self.hashing, self.asking, self.table = Clockwork(), Workers(), Workers(), ThrottleTable.create()
-        loop: Any = self.loop
-        super().__init__(loop, self.hashing, self.asking, self.table, LIMITS)
+        self.clock, self.hashing, self.asking, self.table = Clockwork(), Workers(), Workers(), ThrottleTable.create()
+        super().__init__(self.clock, self.hashing, self.asking, self.table, LIMITS)
 
     def close(self) -> None:
         """Give back the table."""

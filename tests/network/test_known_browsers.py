@@ -16,12 +16,13 @@ from tests.network.conftest import FederationFactory
 
 STRANGERS, SECONDS = 16, 60.0
 BASE = "https://msua1.example.org"
+SETTINGS = {"londThrottleMax": "1", "lonLoginWait": "2", "lonLoginBurst": "1000"}
 
 
 @pytest.fixture
 def net(federation: FederationFactory) -> Lonnet:
     """A handler's client on the access server; smith lives on a library server."""
-    made = federation(["msul1", "msua1"], settings={"londThrottleMax": "1", "lonLoginBurst": "1000"})
+    made = federation(["msul1", "msua1"], settings=SETTINGS)
     net = made.hosts["msua1"].lonnet()
     net.user("smith", "msu").create("internal", "secret", host="msul1")
     return net
@@ -53,6 +54,13 @@ def flood(guess: Callable[[int], bool]) -> Iterator[Callable[[], bool]]:
             ended.set()
     for one in strangers:
         one.result()
+
+
+def test_after_failures_log_ins_are_delayed_and_not_refused(net: Lonnet) -> None:
+    smith = net.user("smith", "msu")
+    assert [smith.authenticate("guess") for _ in range(5)] == [False] * 5
+    assert net.reply("encrypt:auth:msu:smith:secret", "msul1").startswith("error: 11 ")
+    assert smith.authenticate("secret")
 
 
 def test_known_log_ins_succeed_while_strangers_are_turned_away(net: Lonnet) -> None:

@@ -25,6 +25,8 @@ from tests.helpers.log_ins import LogInsInProcess
 CRYPT = "abNANd1rDfiNc"  # "secret"
 COMMANDS = ("auth", "passwd", "makeuser", "changeuserauth", "currentauth")
 
+BUSY = b"error: 11 too many log-ins at once, try again"
+
 
 class Home:
     """The library server msul1 and one of its lond children."""
@@ -32,7 +34,7 @@ class Home:
     def __init__(self, directory: Path) -> None:
         self.users_dir = directory / "users"
         self.log_ins = LogInsInProcess()
-        self.loop, self.table = self.log_ins.loop, self.log_ins.table
+        self.clock, self.table = self.log_ins.clock, self.log_ins.table
         self.hashing, self.asking = self.log_ins.hashing, self.log_ins.asking
         self.lond = Lond(make_site(directory), users=())
         services: Any = self.lond.services
@@ -173,7 +175,7 @@ class TestAuth:
         ("verdict", "reply"),
         [
             (Verdict.FAILED, b"error: 5 the password can not be checked now"),
-            (Verdict.BUSY, b"error: 11 too many log-ins at once, try again"),
+            (Verdict.BUSY, BUSY),
         ],
     )
     def test_workers_that_fail(self, home: Home, smith: str, verdict: Verdict, reply: bytes) -> None:
@@ -407,84 +409,81 @@ class TestThrottle:
         for _ in range(number):
             assert home.ask("auth:msu:smith:wrong") == b"non_authorized"
 
-    def test_after_some_failures_a_log_in_waits_and_is_then_good(self, home: Home, smith: str) -> None:
+    def test_after_some_failures_there_is_a_gap(self, home: Home, smith: str) -> None:
         self.fail(home)
-        reply = home.start("auth:msu:smith:secret")
-        assert isinstance(reply, Pending)
-        assert reply.reply is None
-        home.loop.advance(0.25)
-        assert reply.reply == b"authorized"
-        assert home.ask("auth:msu:smith:secret") == b"authorized"
+        assert home.ask("auth:msu:smith:secret") == BUSY
+        home.clock.advance(0.25)
+        assert home.ask("auth:msu:smith:secret") == home.ask("auth:msu:smith:secret") == b"authorized"
+
+    def test_nobody_waits_for_a_reply_behind_a_guess(self, home: Home, smith: str) -> None:
+        self.fail(home)
+        for _ in range(100):
+            reply = home.start("auth:msu:smith:guess")
+            assert isinstance(reply, Pending) and reply.reply == BUSY
 
     def test_another_host_does_not_wait(self, home: Home, smith: str) -> None:
         self.fail(home)
         home.lond.session.peer = home.lond.site.table["hubl1"]
         assert home.ask("auth:msu:smith:secret") == b"authorized"
         home.lond.session.peer = home.lond.site.table["msua1"]
-        reply = home.start("auth:msu:smith:secret")  # its success is not that of the other host
-        assert isinstance(reply, Pending)
-        assert reply.reply is None
+        assert home.ask("auth:msu:smith:secret") == BUSY, "its success is not that of the other host"
 
     def test_another_user_does_not_wait(self, home: Home, smith: str) -> None:
         self.fail(home)
         home.create("jones", "internal", CRYPT)
         assert home.ask("auth:msu:jones:secret") == b"authorized"
 
-    def test_too_many_are_told_to_try_again(self, home: Home, smith: str) -> None:
-        self.fail(home)
+    def test_of_many_at_the_same_time_few_are_checked(self, home: Home, smith: str) -> None:
+        home.hashing.holding = True
         replies = [home.start("auth:msu:smith:guess") for _ in range(100)]
-        busy, wrong = b"error: 11 too many log-ins at once, try again", b"non_authorized"
-        told_at_once = [reply.reply for reply in replies if isinstance(reply, Pending) and reply.reply is not None]
-        assert told_at_once == [busy] * 35  # one is waiting out its gap, 64 stand behind it
-        for _ in range(8):
-            home.loop.advance(1)
+        told_at_once = [reply.reply for reply in replies if isinstance(reply, Pending) and reply.reply]
+        assert told_at_once == [BUSY] * 35  # one is being checked, 64 stand behind it
+        for _ in range(3):
+            home.hashing.work()
         answers = [reply.reply for reply in replies if isinstance(reply, Pending)]
-        assert set(answers) == {busy, wrong} and answers.count(wrong) <= 6, (
-            "each guess meets the record of those before"
-        )
+        assert answers == [b"non_authorized"] * 3 + [BUSY] * 97, "each guess meets the record of those before"
+
+    def test_who_has_waited_too_long_for_those_before_is_told_so(self, home: Home, smith: str) -> None:
+        home.hashing.holding = True
+        replies = [home.start("auth:msu:smith:secret") for _ in range(3)]
+        home.clock.advance(3.1)
+        home.hashing.work()
+        answers = [reply.reply for reply in replies if isinstance(reply, Pending)]
+        assert answers == [b"authorized", BUSY, BUSY]
 
     def test_a_known_browser_does_not_wait_for_strangers(self, home: Home, smith: str) -> None:
         self.fail(home)
-        for _ in range(100):
-            home.start("auth:msu:smith:guess")
         for _ in range(5):
+            assert home.ask("auth:msu:smith:guess") == BUSY
             assert home.ask("auth:msu:smith:secret:known") == b"authorized"
         assert home.ask("passwd:msu:smith:secret:new:known") == b"ok"
-        assert home.ask("auth:msu:smith:secret") == b"error: 11 too many log-ins at once, try again"
+        assert home.ask("auth:msu:smith:new") == BUSY
 
-    def test_known_browsers_wait_for_each_other_and_strangers_do_not_for_them(self, home: Home, smith: str) -> None:
+    def test_known_browsers_have_gaps_too_and_strangers_do_not_feel_them(self, home: Home, smith: str) -> None:
         for _ in range(3):
             assert home.ask("auth:msu:smith:wrong:known") == b"non_authorized"
-        reply = home.start("auth:msu:smith:secret:known")
-        assert isinstance(reply, Pending)
-        assert reply.reply is None
+        assert home.ask("auth:msu:smith:secret:known") == BUSY
         assert home.ask("auth:msu:smith:secret") == b"authorized"
-        assert reply.reply is None, "the strangers' success is not that of known browsers"
-        home.loop.advance(0.25)
-        assert reply.reply == b"authorized"
+        assert home.ask("auth:msu:smith:secret:known") == BUSY, "the strangers' success is not that of known browsers"
+        home.clock.advance(0.25)
+        assert home.ask("auth:msu:smith:secret:known") == b"authorized"
 
     @pytest.mark.parametrize("field", ["", "1", "Known", "known:", "1:known", "kn%6fwn", "a:b:c", "\xff"])
     def test_what_others_send_in_that_place_is_ignored(self, home: Home, smith: str, field: str) -> None:
         assert home.ask(f"auth:msu:smith:secret:{field}") == b"authorized"
         assert home.ask(f"passwd:msu:smith:secret:secret:{field}") == b"ok"
         self.fail(home)
-        reply = home.start(f"auth:msu:smith:secret:{field}")
-        assert isinstance(reply, Pending)
-        assert reply.reply is None
+        assert home.ask(f"auth:msu:smith:secret:{field}") == BUSY
 
     def test_changing_the_password_is_a_log_in_too(self, home: Home, smith: str) -> None:
         for _ in range(3):
             assert home.ask("passwd:msu:smith:wrong:new") == b"non_authorized"
-        reply = home.start("passwd:msu:smith:secret:new")
-        assert isinstance(reply, Pending)
-        assert reply.reply is None
+        assert home.ask("passwd:msu:smith:secret:new") == BUSY
 
-    def test_who_does_not_exist_waits_too(self, home: Home) -> None:
+    def test_who_does_not_exist_has_gaps_too(self, home: Home) -> None:
         for _ in range(3):
             assert home.ask("auth:msu:nobody:wrong") == b"unknown_user"
-        reply = home.start("auth:msu:nobody:wrong")
-        assert isinstance(reply, Pending)
-        assert reply.reply is None
+        assert home.ask("auth:msu:nobody:wrong") == BUSY
 
     def test_failures_are_counted_and_logged(self, home: Home, smith: str, caplog: pytest.LogCaptureFixture) -> None:
         self.fail(home, 2)
@@ -539,7 +538,7 @@ def test_no_password_is_ever_logged(
                 f"makeuser:hub:smith:{type_}:{one}",
             ):
                 home.start(line)
-                home.loop.advance(10)
+                home.clock.advance(10)
     finally:
         home.close()
     assert any("failed log-in" in record.getMessage() for record in caplog.records)

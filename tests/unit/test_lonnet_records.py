@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import LonError
-from lonnet import Delivery, Lonnet
+from lonnet import Delivery, Lonnet, home_calls
 from lonnet.courses import Chat, Course, Post, parse_chat
 from lonnet.domains import Domain
 from lonnet.errors import (
@@ -308,6 +309,39 @@ def test_passwords_are_changed(net: FakeNet, smith: User) -> None:
     smith.change_authentication("internal", "other")
     assert smith.authenticate("other")
     assert smith.authentication_type() == Authentication("internal", "")
+
+
+def set_login_wait(net: FakeNet, seconds: float) -> None:
+    net.site = replace(net.site, config=replace(net.site.config, login_wait=seconds))
+
+
+def test_account_requests_are_made_again_while_the_home_server_is_busy(
+    net: FakeNet, smith: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 4:
+            net.answers.clear()
+
+    monkeypatch.setattr(home_calls, "sleep", sleep)
+    set_login_wait(net, 100.0)
+    net.answers["msul2", "auth"] = "error: 11 busy"
+    net.londs["msul2"].passwords["msu:smith"] = "sesame"
+    assert smith.authenticate("sesame")
+    for pause, middle in zip(pauses, (0.1, 0.2, 0.4, 0.8), strict=True):
+        assert 0.5 * middle <= pause <= 1.5 * middle
+
+
+@pytest.mark.parametrize(("login_wait", "timeout"), [(0.0, None), (0.2, None), (100.0, 0.2)])
+def test_a_home_server_that_stays_busy_is_not_asked_without_end(
+    net: FakeNet, smith: User, login_wait: float, timeout: float | None
+) -> None:
+    set_login_wait(net, login_wait)
+    net.answers["msul2", "auth"] = "error: 11 busy"
+    with pytest.raises(RemoteError):
+        smith.authenticate("sesame", timeout=timeout)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from common.config import Config
 from lond.authentication import throttle_table
-from lond.authentication.throttle import Lane, Limits, Record, failed, reserve
+from lond.authentication.throttle import Lane, Limits, Record, admitted, failed
 from lond.authentication.throttle_table import PLACES, SETS, ThrottleTable
 from tests.helpers.in_child import in_child
 
@@ -27,61 +27,65 @@ def after_failures(number: int, now: float = NOW) -> Record:
     return record
 
 
-def wait(record: Record, now: float = NOW, limits: Limits = LIMITS) -> float | None:
-    return reserve(record, now, limits)[1]
+def is_admitted(record: Record, now: float = NOW, limits: Limits = LIMITS) -> bool:
+    return admitted(record, now, limits)[1]
 
 
 class TestPolicy:
     def test_limits_of_the_configuration(self) -> None:
         assert Limits.of(Config(host_id="msul1")) == LIMITS
 
-    @pytest.mark.parametrize(
-        ("failures", "expected"), [(0, 0), (1, 0), (2, 0), (3, 0.25), (4, 0.5), (5, 1), (6, 2), (7, 3), (1000, 3)]
-    )
-    def test_the_wait_grows_up_to_its_limit(self, failures: int, expected: float) -> None:
-        assert wait(after_failures(failures)) == expected
-
-    def test_who_comes_after_the_gap_does_not_wait(self) -> None:
-        assert wait(after_failures(7), NOW + 3) == 0
-
-    def test_those_at_the_same_time_come_one_after_the_other(self) -> None:
-        record, waits = after_failures(5), []
+    @pytest.mark.parametrize("failures", [0, 1, 2])
+    def test_the_first_failures_are_free(self, failures: int) -> None:
+        record = after_failures(failures)
         for _ in range(5):
-            record, seconds = reserve(record, NOW, LIMITS)
-            waits.append(seconds)
-        assert waits == [1, 2, 3, None, None]
+            record, yes = admitted(record, NOW, LIMITS)
+            assert yes
+
+    @pytest.mark.parametrize(
+        ("failures", "gap"), [(3, 0.25), (4, 0.5), (5, 1), (6, 2), (7, 3), (1000, 3)]
+    )  # fmt: skip
+    def test_the_gap_grows_up_to_its_limit(self, failures: int, gap: float) -> None:
+        record = after_failures(failures)
+        assert not is_admitted(record, NOW + gap - 0.01)
+        assert is_admitted(record, NOW + gap)
+
+    def test_one_is_let_in_after_each_gap(self) -> None:
+        record, times = after_failures(5), []
+        for tenths in range(50):
+            record, yes = admitted(record, NOW + tenths / 10, LIMITS)
+            if yes:
+                times.append(tenths)
+        assert times == [10, 20, 30, 40]
 
     def test_who_is_not_let_in_makes_nobody_wait_longer(self) -> None:
         record = after_failures(7)
-        record, _ = reserve(record, NOW, LIMITS)
-        assert reserve(record, NOW, LIMITS) == (record, None)
+        assert admitted(record, NOW + 1, LIMITS) == (record, False)
 
     def test_after_a_pause_all_is_forgotten(self) -> None:
         record = after_failures(100)
-        assert wait(record, NOW + 899) == 0  # the gap is long over, but
+        assert is_admitted(record, NOW + 899)  # the gap is long over, but
         assert failed(record, NOW + 899, LIMITS).failures == 101
         assert failed(record, NOW + 900, LIMITS).failures == 1
 
     def test_it_can_be_turned_off(self) -> None:
         off = Limits(after=1, longest=0.0, forget=900.0)
-        record = failed(failed(Record(), NOW, off), NOW, off)
-        assert wait(record, NOW, off) == 0
+        assert is_admitted(failed(failed(Record(), NOW, off), NOW, off), NOW, off)
 
     @settings(deadline=None)
     @given(st.lists(st.tuples(st.floats(0, 5), st.booleans()), max_size=60), st.integers(1, 5), st.floats(0, 10))
-    def test_every_wait_is_bounded_and_guesses_are_rare(
+    def test_guesses_are_rare_and_the_next_gap_ends(
         self, steps: list[tuple[float, bool]], after: int, longest: float
     ) -> None:
         limits = Limits(after, longest, 900.0)
         record, now, checked = Record(), NOW, []
         for pause, fails in steps:
             now += pause
-            record, seconds = reserve(record, now, limits)
-            assert seconds is None or 0 <= seconds <= longest
-            if seconds is not None:
-                checked.append((now + seconds, record.failures))
-            if fails:
-                record = failed(record, now, limits)
+            record, yes = admitted(record, now, limits)
+            if yes:
+                checked.append((now, record.failures))
+                record = failed(record, now, limits) if fails else record
+            assert is_admitted(record, now + longest + 1e-6, limits)
         for (earlier, failures), (later, _) in itertools.pairwise(checked):
             if failures >= after + 10:
                 assert later - earlier >= longest - 1e-6
