@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
-import struct
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -38,6 +35,7 @@ from tests.helpers.daemons import (
     wait_until_settled,
 )
 from tests.helpers.federation import ROOT, Daemon, Federation, Host
+from tests.helpers.service_manager import ServiceManager
 from tests.helpers.waiting import eventually, processes_in_session
 
 
@@ -234,36 +232,6 @@ def test_a_burst_of_signals_under_load(pair: Federation) -> None:
         assert len(children(here.lonc)) == 3
 
     eventually(one_child_each)
-
-
-class ServiceManager:
-    """A notify socket that knows who wrote to it."""
-
-    def __init__(self, path: Path) -> None:
-        self.channel = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        self.channel.settimeout(ENDS)
-        self.channel.bind(str(path))
-
-    def message(self) -> tuple[int, list[str]]:
-        """The next message: the sender's pid and the lines."""
-        message, control, _, _ = self.channel.recvmsg(4096, socket.CMSG_SPACE(12))
-        pid: int = struct.unpack("3i", control[0][2])[0]
-        return pid, message.decode().split("\n")
-
-    def heard(self) -> tuple[int, list[str]]:
-        """The next message that says more than STATUS or WATCHDOG: the sender's pid and the other lines."""
-        while True:
-            pid, lines = self.message()
-            if rest := [line for line in lines if not line.startswith(("STATUS=", "WATCHDOG="))]:
-                return pid, rest
-
-    def wait_for_line(self, pattern: str) -> int:
-        """Wait for a line; its sender's pid."""
-        while True:
-            pid, lines = self.message()
-            if any(re.fullmatch(pattern, line) for line in lines):
-                return pid
 
 
 @contextmanager

@@ -14,7 +14,9 @@ import pytest
 
 from common.site import load_site
 from loncontrol.installation import commands_directory
+from tests.helpers.daemons import ENDS
 from tests.helpers.installed import Installed, run
+from tests.helpers.service_manager import ServiceManager, Unit
 from tests.helpers.waiting import eventually
 
 Make = Callable[[str], Installed]
@@ -134,6 +136,37 @@ def test_under_a_service_manager_nobody_starts_what_was_stopped_on_purpose(machi
     other.write_text(here.conf.read_text())
     assert "it would be started" in run(loncron, "--conf", str(other), "--dry-run").stdout
     assert "it was started and runs" in run(loncron, "--conf", str(other), "--justcheckdaemons").stdout
+
+
+def test_the_units_lines_do_what_the_service_manager_expects_of_them(machine: Make) -> None:
+    """There may be no systemd to run them; what it would run, and hear, is the same."""
+    here = machine("a")
+    set_up(here, "msul1", FIRST)
+    good = here.conf.read_text()
+    with ExitStack() as stack:
+        for name in ("lond", "lonc"):
+            manager = ServiceManager(here.root / f"{name}.notify")
+            stack.callback(manager.channel.close)
+            unit = Unit(here.root / f"etc/systemd/system/loncapa-{name}.service", here.root / f"{name}.notify")
+            here.conf.write_text(f"{good}PerlSetVar lonWindow none\n")
+            assert not unit.starts_again_after(unit.start().wait(ENDS))
+            here.conf.write_text(good)
+            main = unit.start()
+            stack.callback(main.wait)
+            stack.callback(main.kill)
+            assert manager.heard() == (main.pid, ["READY=1"])
+            assert here.pid(name) == main.pid
+            assert unit.reload(main) == 0
+            pid, (word, _) = manager.heard()
+            assert (pid, word) == (main.pid, "RELOADING=1") and manager.heard() == (main.pid, ["READY=1"])
+            here.conf.write_text(f"{good}PerlSetVar lonWindow none\n")
+            assert unit.reload(main) == 78
+            here.conf.write_text(good)
+            second = unit.start()
+            assert unit.starts_again_after(second.wait(ENDS)), "it can't run beside the first, but may later"
+            main.terminate()
+            assert manager.heard() == (main.pid, ["STOPPING=1"]), "the broken configuration was not looked at"
+            assert not unit.starts_again_after(main.wait(ENDS))
 
 
 def test_root_becomes_the_user_of_the_daemons(machine: Make) -> None:
