@@ -139,12 +139,14 @@ class Lonnet:
             return answer
         return self._without_child(host, Message(message_id, _encoded(command)), answer)
 
-    def user(self, name: str, domain: str) -> User:
+    def user(self, name: str, domain: str, home: str | None = None) -> User:
         """The user's account and records; nothing is sent.
 
-        :raises ValueError: one of the two is not a name.
+        :param home: host id of what was the home server at some time, as a session knows it: a critical message goes
+            there while nobody can say whether it still is.
+        :raises ValueError: name or domain is not a name.
         """
-        return User(self, name, domain)
+        return User(self, name, domain, home)
 
     def course(self, name: str, domain: str) -> Course:
         """The course's records and chat room, as :meth:`user`."""

@@ -5,7 +5,8 @@ when we last knew, then this host, then the others in the order of hosts.tab.
 
 Promises: "no such user" is said, and remembered, only if every library server of the domain has said so. An entry that
 is too old is asked for again; if nobody can be asked then, what was known before is used, so that critical messages
-to a server that is down have a destination. What is remembered is bounded in number and age.
+to a server that is down have a destination. What a caller supposes (:meth:`HomeCache.suppose`) counts as too old from
+the beginning. What is remembered is bounded in number and age.
 
 Raises: NoSuchUser; HostUnreachable, or what else a server answered, if one of those that were asked could not say
 and no other is the home. Logs nothing.
@@ -18,6 +19,7 @@ operation on a dict; two threads that search for the same user do it twice.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
@@ -75,12 +77,12 @@ class HomeCache:
     """The home servers that one process knows of; for any number of threads.
 
     :param clock: monotonic seconds.
-    :param max_entries: users at most; the one that was found out longest ago goes first.
+    :param max_entries: users at most; the one that was noted longest ago goes first.
     """
 
     def __init__(self, clock: Callable[[], float] = monotonic, max_entries: int = MAX_ENTRIES) -> None:
         self._clock, self._max_entries = clock, max_entries
-        self._entries: dict[UserName, tuple[str | None, float]] = {}  # in the order in which they were found out
+        self._entries: dict[UserName, tuple[str | None, float]] = {}  # in the order in which they were noted
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -96,14 +98,23 @@ class HomeCache:
 
     def remember(self, user: UserName, host: str | None) -> None:
         """Note the home server of a user, as found out now; None: no server is it."""
-        self._entries.pop(user, None)
-        self._entries[user] = host, self._clock()
-        while len(self._entries) > self._max_entries:
-            self._drop_oldest()
+        self._note(user, host, self._clock())
+
+    def suppose(self, user: UserName, host: str) -> None:
+        """Note what was the home server of a user at some time, as too old to be believed; nothing, if one is known."""
+        known = self.recall(user)
+        if known is None or (known.host is None and not known.current):
+            self._note(user, host, -math.inf)
 
     def forget(self, user: UserName) -> None:
         """Remember nothing of a user."""
         self._entries.pop(user, None)
+
+    def _note(self, user: UserName, host: str | None, at: float) -> None:
+        self._entries.pop(user, None)
+        self._entries[user] = host, at
+        while len(self._entries) > self._max_entries:
+            self._drop_oldest()
 
     def _drop_oldest(self) -> None:
         try:

@@ -69,12 +69,16 @@ class User(Records[str]):
 
     :param name: user name.
     :param domain: the user's domain.
-    :raises ValueError: one of them is not a name.
+    :param home: host id of what was the user's home server at some time, as of a log-in; it is used while the library
+        servers of the domain can't say which one it is now.
+    :raises ValueError: name or domain is not a name.
     """
 
-    def __init__(self, net: Net, name: str, domain: str) -> None:
+    def __init__(self, net: Net, name: str, domain: str, home: str | None = None) -> None:
         super().__init__(net, UserName(name, domain), TEXT)
         self._net = net
+        if home is not None:
+            net.homes.suppose(self._user, home)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {self.domain!r})"

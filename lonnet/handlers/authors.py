@@ -25,7 +25,8 @@ def author_role(domain: str) -> str:
 def is_author(net: Lonnet, session: Session) -> bool:
     """Whether the user is an author now."""
     role = author_role(session.domain)
-    return is_in_force(net.user(session.user, session.domain).get("roles", role)[role], time.time())
+    user = net.user(session.user, session.domain, home=session.home)
+    return is_in_force(user.get("roles", role)[role], time.time())
 
 
 def is_in_force(value: str, now: float) -> bool:

@@ -173,7 +173,7 @@ def _remember(response: Response, user: str, domain: str) -> None:
 def _note(session: Session) -> None:
     """A line in the user's activity log; a log-in does not fail for want of it."""
     try:
-        network().user(session.user, session.domain).log(f"Login {request.remote_addr}")
+        network().user(session.user, session.domain, home=session.home).log(f"Login {request.remote_addr}")
     except LonError as error:
         log.warning("log-in of %s is not in the activity log: %s", session.name, error)
 

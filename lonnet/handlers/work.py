@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from lonnet.client import Lonnet
 from lonnet.replies import Delivery
 from lonnet.sessions import Session
+from lonnet.users import User
 
 NAMESPACE = "problems"
 CORRECT, INCORRECT = "correct", "incorrect"
@@ -57,12 +58,12 @@ def hand_in(net: Lonnet, session: Session, path: str, answer: str, right: bool, 
         "version": str(version),
         "host": net.site.own.id,
     }
-    return net.user(session.user, session.domain).store(NAMESPACE, path, values)
+    return _learner(net, session).store(NAMESPACE, path, values)
 
 
 def history(net: Lonnet, session: Session, path: str) -> Sequence[Try]:
     """All answers to a problem, the first one first."""
-    stored = net.user(session.user, session.domain).restore(NAMESPACE, path)
+    stored = _learner(net, session).restore(NAMESPACE, path)
     return [
         Try(
             version.number,
@@ -77,5 +78,9 @@ def history(net: Lonnet, session: Session, path: str) -> Sequence[Try]:
 
 def overview(net: Lonnet, session: Session) -> Sequence[State]:
     """All problems that a learner has answered, by path; the last answer to each counts."""
-    current = net.user(session.user, session.domain).current(NAMESPACE)
+    current = _learner(net, session).current(NAMESPACE)
     return [State(path, values.get("award") == CORRECT) for path, values in sorted(current.items())]
+
+
+def _learner(net: Lonnet, session: Session) -> User:
+    return net.user(session.user, session.domain, home=session.home)

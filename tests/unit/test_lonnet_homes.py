@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 
 import pytest
@@ -24,6 +25,7 @@ from lonnet.homes import (
     is_home,
 )
 from lonnet.replies import Delivery
+from lonnet.users import User
 from tests.conftest import FakeClock
 from tests.helpers.fake_net import FakeNet
 
@@ -66,6 +68,22 @@ def test_what_is_remembered_gets_old(clock: FakeClock) -> None:
     assert cache.recall(SMITH) == Remembered(None, False)
 
 
+def test_what_is_supposed_is_never_current_and_replaces_nothing_that_is_known(clock: FakeClock) -> None:
+    cache = HomeCache(clock)
+    cache.suppose(SMITH, "msul1")
+    assert cache.recall(SMITH) == Remembered("msul1", False)
+    cache.remember(SMITH, None)
+    cache.suppose(SMITH, "msul1")
+    assert cache.recall(SMITH) == Remembered(None, True)
+    clock.advance(NEGATIVE_SECONDS)
+    cache.suppose(SMITH, "msul1")
+    assert cache.recall(SMITH) == Remembered("msul1", False)
+    cache.remember(SMITH, "msul2")
+    clock.advance(POSITIVE_SECONDS)
+    cache.suppose(SMITH, "msul1")
+    assert cache.recall(SMITH) == Remembered("msul2", False)
+
+
 class CacheMachine(RuleBasedStateMachine):
     """The cache against a list of (user, host, time)."""
 
@@ -81,6 +99,13 @@ class CacheMachine(RuleBasedStateMachine):
     def remember(self, user: UserName, host: str | None) -> None:
         self.cache.remember(user, host)
         self.model = [*(entry for entry in self.model if entry[0] != user), (user, host, self.clock.now)][-3:]
+
+    @rule(user=users, host=st.sampled_from(["msul1", "msul2"]))
+    def suppose(self, user: UserName, host: str) -> None:
+        known = self.cache.recall(user)
+        self.cache.suppose(user, host)
+        if known is None or known == Remembered(None, False):
+            self.model = [*(entry for entry in self.model if entry[0] != user), (user, host, -math.inf)][-3:]
 
     @rule(user=users)
     def forget(self, user: UserName) -> None:
@@ -206,6 +231,27 @@ def test_an_old_entry_serves_while_its_host_is_down(net: FakeNet, clock: FakeClo
     assert home(net) == "msul1"
 
 
+def test_what_is_supposed_is_asked_first_and_serves_while_it_is_down(net: FakeNet) -> None:
+    net.homes.suppose(SMITH, "msul3")
+    net.down = {"msul3"}
+    assert home(net) == "msul3"
+    assert net.commands() == ["msul3 home", "msul2 home", "msul1 home"]
+    net.down, net.londs["msul1"].users["msu:smith"] = set(), {}  # it was so once
+    assert home(net) == "msul1"
+    assert net.homes.recall(SMITH) == Remembered("msul1", True)
+
+
+@pytest.mark.parametrize("host", ["msua1", "oldl1"])
+def test_a_supposed_home_that_can_t_be_one_is_not_used(net: FakeNet, host: str) -> None:
+    net.homes.suppose(SMITH, host)
+    net.down = {"msul1"}
+    with pytest.raises(HostUnreachable, match="msul1"):
+        home(net)
+    net.down = set()
+    with pytest.raises(NoSuchUser):
+        home(net)
+
+
 def test_a_silent_host_gets_its_share_of_the_time(net: FakeNet) -> None:
     limits: list[float] = []
 
@@ -293,6 +339,13 @@ def test_a_home_server_that_left_the_network(net: FakeNet) -> None:
     net.homes.remember(SMITH, "oldl1")
     net.londs["msul3"].users["msu:smith"] = {"ns": {"a": "1"}}
     assert calls.reply("get:msu:smith:ns:&a", None) == ("msul3", "&1")
+
+
+def test_a_message_to_a_supposed_home_server_that_is_down_is_delayed(net: FakeNet) -> None:
+    net.down = {"msul1"}
+    smith = User(net, "smith", "msu", home="msul1")
+    assert smith.put("ns", {"a": "1"}) is Delivery.DELAYED
+    assert net.delayed == [("msul1", "put:msu:smith:ns:a=1")]
 
 
 def test_a_message_without_a_known_home_server_is_nowhere(net: FakeNet) -> None:

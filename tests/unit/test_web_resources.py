@@ -24,6 +24,7 @@ from lonnet.handlers.authors import author_role, is_in_force
 from lonnet.handlers.raw import raw
 from lonnet.handlers.reading import may_read_source
 from lonnet.handlers.res import res
+from lonnet.homes import UserName
 from lonnet.sessions import Session, Sessions
 from tests.helpers.forms import hidden
 from tests.helpers.web import HERE, HOME, OTHER, Browser, NetInMemory, app_of, network
@@ -436,6 +437,7 @@ def test_an_answer_whose_home_server_is_down_is_kept(net: NetInMemory, jones: Br
     publish(net, PROBLEM, LIGHT)
     form = hidden(jones.get(f"/res/{PROBLEM}").text)
     net.fake.down.add(HOME)
+    net.homes.forget(UserName("jones", "msu"))  # as in a process that has just started
     page = jones.get(f"/res/{PROBLEM}")
     assert page.status_code == 200 and "does not answer now" in page.text
     answer = jones.post(f"/res/{PROBLEM}", {**form, "answer": "3e8"})
