@@ -47,7 +47,7 @@ class Parent(abc.ABC):
     :param name: ``lonc`` or ``lond``.
     :param site: the checked configuration and tables.
     :param conf: where they were read from, for reading them again.
-    :param slots: how many children there can be at most.
+    :param slots: how many children there can be at most, beside the one that reads the configuration.
     :param pid_file: our lock; children close it.
     """
 
@@ -59,12 +59,13 @@ class Parent(abc.ABC):
         self._loader_text = bytearray()
         self._reload_again = self._tables_only = False
         self.loop = Loop()
+        slots += 1
         self.board = Scoreboard.create(scoreboard_path(site.config.sock_dir, name), slots)
         self.counters = Counters.create(counters_path(site.config.sock_dir, name), STORED[name], slots)
         self.tally = self.counters.total()
         self.tally.note("reload_succeeded", time.time())
         self.population = Population(
-            self.loop, self.board, site.config.grace, self._on_message, self._on_end, self.release
+            self.loop, self.board, site.config.grace, self._on_message, self._on_end, self.release, reserved=LOADER
         )
 
     @abc.abstractmethod

@@ -134,6 +134,7 @@ class Population:
     :param on_message: called with (member, message, descriptors); descriptors must be closed or kept.
     :param on_end: called with (member, exit code or negative signal number) when a child was reaped.
     :param release: closes what the parent owns beside loop and lifelines; called in each child.
+    :param reserved: the key for which the last slot is kept, so that however many others live, it can have a child.
     """
 
     def __init__(
@@ -145,12 +146,13 @@ class Population:
         on_end: Callable[[Member, int], None],
         release: Callable[[], None],
         system: System | None = None,
+        reserved: str = "",
     ) -> None:
         self.grace = grace
         self.members: dict[int, Member] = {}
         self._loop, self._board = loop, board
         self._on_message, self._on_end, self._release = on_message, on_end, release
-        self._system = system or System()
+        self._system, self._reserved = system or System(), reserved
         self._free = list(range(board.slots - 1, -1, -1))
         self._generation = 0
         self._pause_until = 0.0
@@ -166,9 +168,13 @@ class Population:
         """All children that have not been asked to end, oldest first."""
         return [m for m in self.members.values() if m.phase is Phase.ALIVE]
 
+    def has_slot(self, key: str) -> bool:
+        """Whether a slot is free for a child of this key."""
+        return len(self._free) > (self._reserved not in ("", key))
+
     def start(self, key: str, body: Callable[[Birth], int]) -> Member | None:
         """Fork a child that lives in `body`; None if there is no slot or no process to be had now."""
-        if not self._free or self._loop.clock() < self._pause_until:
+        if not self.has_slot(key) or self._loop.clock() < self._pause_until:
             return None
         try:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -6,7 +6,7 @@ a link, which shows the pause. After a reload only the hosts whose entry has cha
 of them if a setting has; a fresh child brings its link up and takes the socket over before the old one is asked to go.
 
 Logs: links that are up, hosts given up (critical, once), paused and resumed, added and removed, children that ended
-unexpectedly.
+unexpectedly, and once after each reload that a host gets no child since all slots are taken.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ class LoncParent(Parent):
     def __init__(self, site: Site, conf: Path, pid_file: PidFile, notifier: Notifier) -> None:
         self.peers: dict[str, Peer] = {}
         self._pauses: dict[str, Pause] = {}
+        self._full = False  # and this was said
         super().__init__("lonc", site, conf, 2 * len(site.table.hosts) + SPARE_SLOTS, pid_file, notifier)
         self._remove_stale_sockets()
         self._control = ControlPipe(site.config.sock_dir)
@@ -107,6 +108,9 @@ class LoncParent(Parent):
                 self.population.stop(member)
 
     def _start(self, host: str, peer: Peer, takes_over: bool) -> None:
+        if not self.population.has_slot(host):
+            self._on_full(host)
+            return
         site, counters, pause = self.site, self.counters, self._pauses.get(host)
         takes_over = takes_over and not pause
         orders = child.Orders(peer.delay, peer.why, peer.retry.failures, takes_over, pause, peer.down_since)
@@ -116,6 +120,11 @@ class LoncParent(Parent):
 
         if self.population.start(host, live) is not None:
             peer.delay = 0.0
+
+    def _on_full(self, host: str) -> None:
+        if not self._full:
+            log.error("no slot is free for a child of %s: restart lonc, so that it makes room for all hosts", host)
+        self._full = True
 
     def _dismiss(self, host: str) -> None:
         for member in self.population.of(host):
@@ -203,6 +212,7 @@ class LoncParent(Parent):
 
     def on_reloaded(self, old: Site, changed: frozenset[str]) -> None:
         """Mark the children whose settings or host have changed."""
+        self._full = False
         table = self.site.table
         everyone = bool(changed - RESTART_ONLY) or old.own != self.site.own
         for host, peer in self.peers.items():

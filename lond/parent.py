@@ -52,7 +52,7 @@ class LondParent(Parent):
         self._updaters = UpdatePool(site, self._release_to_updater)
         self._hashers = HashPool(site, self._release_to_hasher)
         # A link that is handed over has two children for a moment, and all may be handed over at once.
-        slots = 2 * site.config.max_children + _workers(site) + 1
+        slots = 2 * site.config.max_children + _workers(site)
         super().__init__("lond", site, conf, slots, pid_file, notifier)
         self._refusals = Refusals(site.config.refusal_log_interval)
         self._outdated: set[int] = set()  # generations from before the last reload

@@ -49,6 +49,11 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
         "it is tried only every lonRetryMax seconds now, on USR1, and when it connects to us; its messages wait",
         "`loncontrol doctor HOST`; when it is back: `loncontrol retry HOST`"),
     "host %s is new in hosts.tab": ("a reload added it", ""),
+    "no slot is free for a child of %s: restart lonc, so that it makes room for all hosts": (
+        "reloads have added more hosts than lonc kept room for at its start (as many as it had, and 256). That host, "
+        "and maybe others, have no link, or are still served by a child with the old settings; said once for each "
+        "configuration",
+        "`loncontrol restart`"),
     "host %s is no longer in hosts.tab; its link is closed": (
         "a reload removed it; its delayed messages stay in their file", "if it was by mistake: put its line back"),
     "host %s is paused %s": ("an administrator has paused it (`loncontrol pause`)", ""),

@@ -170,6 +170,19 @@ def test_there_are_as_many_children_as_slots(parent: Parent, board: Scoreboard) 
     assert parent.start().slot == members[1].slot
 
 
+def test_the_last_slot_is_kept_for_one(loop: Loop, board: Scoreboard) -> None:
+    system = FakeSystem()
+    population = Population(loop, board, GRACE, lambda *_: None, lambda *_: None, lambda: None, system, reserved="x")
+    for number in range(SLOTS - 1):
+        assert population.has_slot("a") and population.start(f"a{number}", system.live)
+    assert not population.has_slot("a") and population.start("a", system.live) is None
+    assert population.has_slot("x") and population.start("x", system.live)
+    assert not population.has_slot("x")
+    for pid in list(system.lifelines):
+        system.end(pid, 0)
+    population.reap()
+
+
 def test_a_reused_pid_is_another_child(parent: Parent) -> None:
     """P3: the same number, a new generation; nothing that was meant for the first one reaches the second."""
     parent.system.pids[:0] = [600, 600]
