@@ -74,7 +74,7 @@ def main(parser: argparse.ArgumentParser, make: MakeService, argv: Sequence[str]
     except ConfigError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return EXIT_CONFIG
-    for warning in site.warnings:
+    for warning in site.warnings if options.check or not options.foreground else ():  # there the log is shown as well
         print(f"{name}: warning: {warning}", file=sys.stderr)
     if options.check:
         print(f"{name}: configuration of {site.own.id} is good: {len(site.table.hosts)} hosts")

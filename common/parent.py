@@ -5,7 +5,8 @@ compares the children it wants with those it has, so that an event that was miss
 tables are read again by a forked child, because a look-up in DNS may take its time; only a site that passed the same
 check as ``--check`` replaces the old one.
 
-Logs: start, reload (good or bad), stop. Raises nothing while it runs; a bug ends the daemon.
+Logs: start, reload (good or bad), what is odd in the configuration, stop. Raises nothing while it runs; a bug ends
+the daemon.
 """
 
 from __future__ import annotations
@@ -110,6 +111,7 @@ class Parent(abc.ABC):
             self.loop.every(self.notifier.ping_seconds, self.notifier.alive)
         prepare_for_children()
         log.info("%s of %s started with pid %d", self.name, self.site.own.id, os.getpid())
+        _tell_warnings(self.site)
         ready()
         self.notifier.ready(self.status())
         self.balance()
@@ -224,8 +226,14 @@ class Parent(abc.ABC):
         self.site = new
         changed = differences(old.config, new.config)
         log.info("configuration taken over: %d hosts, %d settings changed", len(new.table.hosts), len(changed))
+        _tell_warnings(new)
         self.population.grace = new.config.grace
         self.on_reloaded(old, changed)
+
+
+def _tell_warnings(site: Site) -> None:
+    for warning in site.warnings:
+        log.warning("in the configuration: %s", warning)
 
 
 # What a running parent has bound, locked or opened already.

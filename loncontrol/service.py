@@ -16,6 +16,7 @@ from common.pauses import Pause, pauses
 from common.site import load_site
 from common.text_file import read_text
 from loncontrol.control import (
+    FAILED,
     NOT_ALLOWED,
     NOT_CONFIGURED,
     NOT_RUNNING,
@@ -54,8 +55,10 @@ def start(control: Daemons, _options: _Options) -> int:
                 daemon.signal(signal.SIGUSR1)
             continue
         code, words = daemon.start()
+        if code or words:
+            complain(words or f"{daemon.name} ended with {code}")
         if code:
-            return complain(words or f"{daemon.name} ended with {code}")
+            return FAILED
         say(f"{daemon.name} started, pid {daemon.pid}")
     return OK
 
@@ -112,6 +115,8 @@ def configtest(control: Control, _options: _Options) -> int:
         code, words = daemon.check()
         if code:
             return complain(words, NOT_CONFIGURED)
+    for warning in control.site.warnings:
+        complain(f"warning: {warning}")
     say(f"configuration of {control.site.own.id} is good: {len(control.site.table.hosts)} hosts")
     return OK
 

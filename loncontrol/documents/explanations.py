@@ -15,6 +15,9 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
     "asked to stop": ("TERM or INT came; the children answer what is under way and end", ""),
     "configuration taken over: %d hosts, %d settings changed": (
         "HUP or USR2: the files were good and count from now on; children that are concerned are replaced", ""),
+    "in the configuration: %s": (
+        "something in a file is skipped or looks like a mistake; what was read holds all the same",
+        "correct what the message names, reload"),
     "configuration not taken over, the old one stays: %s": (
         "HUP or USR2: a file is wrong; the daemon goes on with what it had", "correct what the message names, reload"),
     "configuration not taken over, the old one stays: its reader ended with %d": (

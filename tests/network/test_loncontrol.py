@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from common.pidfile import running_pid
+from tests.helpers.daemons import wait_for_reload
 from tests.helpers.federation import Federation, Host
 from tests.helpers.loncontrol import control
 from tests.helpers.waiting import eventually
@@ -78,6 +79,17 @@ def test_a_broken_table_is_found_before_anything_is_reloaded(host: Host) -> None
     table.write_text(good)
     assert control(host, "reload").returncode == 0
     eventually(lambda: "configuration taken over" in host.lonc.log and "configuration taken over" in host.lond.log)
+
+
+def test_what_looks_like_a_mistake_is_said_although_it_is_no_error(host: Host) -> None:
+    host.write_conf(lonGrce="3")
+    odd = "'lonGrce' is unknown and ignored; did you mean lonGrace?"
+    for command in ("configtest", "start", "restart", "reload"):
+        told = control(host, command)
+        assert told.returncode == 0 and odd in told.stderr, (command, told.stderr)
+    for daemon in (host.lond, host.lonc):
+        wait_for_reload(daemon, 1)
+        eventually(lambda daemon=daemon: daemon.log.count(odd) == 3)  # of two starts and of a reload
 
 
 def test_a_broken_configuration_hides_and_protects_nothing_that_runs(host: Host) -> None:
