@@ -92,6 +92,13 @@ class Lonnet:
         """Configuration and tables as they are in force now."""
         return self._watch.site
 
+    def refresh(self) -> None:
+        """Read configuration and tables again if they have changed, after some seconds at most.
+
+        New connections do so by themselves; for who goes by :attr:`site` and may need none for a long time.
+        """
+        self._watch.refresh()
+
     def reply(self, command: str, host: str, timeout: float | None = None) -> str:
         """Send a request to `host` and wait for its reply.
 

@@ -1,7 +1,8 @@
 """The configuration and tables as a long-lived process needs them: read again when their files have changed.
 
 A web server's process lives for months and can be sent no signal, so it looks at the files itself, at most every
-:data:`CHECK_SECONDS` and only when asked to (lonnet asks when it makes a connection or meets an unknown host).
+:data:`CHECK_SECONDS` and only when asked to (lonnet asks when it makes a connection or meets an unknown host, the
+web handlers with each request).
 
 Promises: :attr:`SiteWatch.site` is replaced whole or not at all. Raises nothing after its making. Logs a warning
 once for each broken state of the files and keeps the old table; an info line for each reload.

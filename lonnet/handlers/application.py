@@ -55,6 +55,7 @@ def mount(app: Flask, net: Lonnet, *blueprints: Blueprint) -> None:
         other.
     """
     app.extensions["lonnet"] = net
+    app.before_request(net.refresh)  # limits, members and spares are those of the files, not of the process's start
     for blueprint in blueprints or BLUEPRINTS:
         app.register_blueprint(blueprint)
 

@@ -466,6 +466,19 @@ def test_an_application_is_made_from_a_file(tmp_path: Path) -> None:
     assert Browser(create_app(conf)).get("/adm/login").status_code == 200
 
 
+def test_changed_tables_count_without_a_new_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lonnet.site_watch.CHECK_SECONDS", 0.0)
+    table, conf = tmp_path / "hosts.tab", tmp_path / "loncapa.conf"
+    table.write_text("msua1:msu:access:msua1.example.org:127.0.0.1\n")
+    conf.write_text(
+        f"PerlSetVar lonHostID {HERE}\nPerlSetVar lonTabDir {tmp_path}\nPerlSetVar lonIDsDir {tmp_path}/ids\n"
+    )
+    stranger = Browser(create_app(conf), "127.0.0.7")
+    assert stranger.get("/raw/msu/smith/a.html").text.count("is for the hosts of the network") == 1
+    table.write_text(f"{table.read_text()}hubl1:hub:library:hubl1.example.org:127.0.0.7\n")
+    assert "is for the hosts of the network" not in stranger.get("/raw/msu/smith/a.html").text
+
+
 def test_the_entry_point_makes_an_application_for_each_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
