@@ -33,7 +33,7 @@ from common.fork import EXIT_BUG, fork
 from common.loop import OUR_SIGNALS
 from common.notify import Notifier
 from common.owner import why_not_root
-from common.pidfile import AlreadyRunning, PidFile
+from common.pidfile import AlreadyRunning, PidFile, pid_path
 from common.site import Site, load_site
 from common.title import set_title
 from common.usage import ENVIRONMENT, FILES, Formatter, epilog, wrapped
@@ -213,7 +213,7 @@ class Daemon:
         _raise_descriptor_limit(self.site)
         try:
             make_directories(self.site)
-            pid_file = PidFile(pid_path(self.site, self.name))
+            pid_file = PidFile(pid_path(self.site.config, self.name))
         except AlreadyRunning as error:
             return EXIT_UNAVAILABLE, str(error)
         except OSError as error:
@@ -232,11 +232,6 @@ def _raise_descriptor_limit(site: Site) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = site.config.max_callers + OTHER_DESCRIPTORS
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(wanted, hard)), hard))
-
-
-def pid_path(site: Site, name: str) -> Path:
-    """Where a daemon's pid file lies."""
-    return site.config.daemons_dir / "logs" / f"{name}.pid"
 
 
 def make_directories(site: Site) -> None:

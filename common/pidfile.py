@@ -14,10 +14,17 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from common.config import Config
+
 # Who asks whether a daemon runs (:func:`running_pid`) holds the lock for microseconds; a starting daemon tries again.
 PROBES = 10
 PID_DIGITS = 9
 PROBE_SECONDS = 0.01
+
+
+def pid_path(config: Config, name: str) -> Path:
+    """Where the pid file of the daemon `name` lies."""
+    return config.daemons_dir / "logs" / f"{name}.pid"
 
 
 class AlreadyRunning(Exception):

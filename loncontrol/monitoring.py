@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from common.config import Config
 from common.errors import ConfigError
 from common.site import load_site
 from loncontrol.control import Control, argument, command_without_site, say
-from lonstatus.daemons import Daemon, State, silence
+from lonstatus.daemons import Daemon, State
 from lonstatus.peers import Peer, peers
 from lonstatus.text import duration
 
@@ -48,7 +47,7 @@ def check(conf: Path, options: argparse.Namespace) -> int:
 def _check(control: Control, options: argparse.Namespace) -> int:
     lonc_runs = control.lonc.state is State.RUNNING
     found = list(peers(control.site, lonc_runs))
-    troubles = [(CRITICAL, text) for daemon in control.daemons if (text := _trouble_of(daemon, control.config))]
+    troubles = [(CRITICAL, text) for daemon in control.daemons if (text := _trouble_of(daemon))]
     if not lonc_runs:
         found = [peer for peer in found if peer.oldest is not None or peer.held or peer.failed or peer.unreadable]
     troubles += [trouble for peer in found for trouble in troubles_of(peer, options.warn, options.crit, lonc_runs)]
@@ -58,11 +57,11 @@ def _check(control: Control, options: argparse.Namespace) -> int:
     return worst
 
 
-def _trouble_of(daemon: Daemon, config: Config) -> str:
+def _trouble_of(daemon: Daemon) -> str:
     if daemon.state is not State.RUNNING:
         return f"{daemon.name} does not run"
-    silent = silence(config, daemon.name)
-    return f"{daemon.name} hangs since {duration(silent)}" if silent > config.hung_after else ""
+    hung = daemon.hangs_for
+    return f"{daemon.name} hangs since {duration(hung)}" if hung else ""
 
 
 def troubles_of(peer: Peer, warn: float, crit: float, lonc_runs: bool = True) -> list[tuple[int, str]]:

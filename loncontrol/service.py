@@ -28,7 +28,7 @@ from loncontrol.control import (
     complain,
     say,
 )
-from lonstatus.daemons import State, silence
+from lonstatus.daemons import Daemon, State
 from lonstatus.services import BEGIN, is_service
 from lonstatus.text import duration
 
@@ -126,17 +126,20 @@ def status(control: Daemons, _options: _Options) -> int:
     """One line per daemon; the exit code is the answer."""
     _tell_fault(control)
     states = [daemon.state for daemon in control.daemons]
-    hung = 0
     for daemon, state in zip(control.daemons, states, strict=True):
-        silent = silence(control.config, daemon.name) if state is State.RUNNING else 0.0
-        hangs = f", hangs since {duration(silent)}" if silent > control.config.hung_after else ""
-        hung += bool(hangs)
-        say(f"{daemon.name}: {state.value}" + (f", pid {daemon.pid}{hangs}" if state is State.RUNNING else ""))
+        say(f"{daemon.name}: {_shown(daemon, state)}")
     for host, pause in _paused(control).items():
         say(f"{host} is paused since {time.ctime(pause.when)} {pause}")
     if all(state is State.RUNNING for state in states):
-        return STATUS_UNKNOWN if hung else OK
+        return STATUS_UNKNOWN if any(daemon.hangs_for for daemon in control.daemons) else OK
     return STATUS_DEAD if State.DEAD in states else STATUS_STOPPED
+
+
+def _shown(daemon: Daemon, state: State) -> str:
+    if state is not State.RUNNING:
+        return str(state.value)
+    hung = daemon.hangs_for
+    return f"{state.value}, pid {daemon.pid}" + (f", hangs since {duration(hung)}" if hung else "")
 
 
 def _tell_fault(control: Daemons) -> None:

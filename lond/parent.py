@@ -20,12 +20,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from common.daemon import command_line, pid_path
+from common.daemon import command_line
 from common.daemon import main as daemon_main
 from common.errors import ConfigError
 from common.notify import Notifier
 from common.parent import Parent
-from common.pidfile import PidFile, signal_daemon
+from common.pidfile import PidFile, pid_path, signal_daemon
 from common.population import Birth, Member
 from common.site import Site, bind_address
 from lond.authentication.hash_pool import HashPool
@@ -172,7 +172,7 @@ class LondParent(Parent):
         now = self.loop.clock()
         if now >= self._woken.get(host, 0.0) and not self._is_linked(host):
             self._woken[host] = now + WAKE_PAUSE
-            signal_daemon(pid_path(self.site, "lonc"), signal.SIGUSR1)
+            signal_daemon(pid_path(self.site.config, "lonc"), signal.SIGUSR1)
 
     def _is_linked(self, host: str) -> bool:
         return (self.site.config.sock_dir / host).exists()

@@ -15,8 +15,7 @@ import signal
 import time
 from pathlib import Path
 
-from common.config import Config
-from common.pidfile import signal_daemon
+from common.pidfile import pid_path, signal_daemon
 from common.site import Site
 from lonnet.connection import socket_path
 
@@ -39,7 +38,7 @@ def reconlonc(
     """
     if host is not None and host not in site.table:
         return False
-    if not signal_daemon(_pid_file(site.config), signal.SIGUSR1):
+    if not signal_daemon(pid_path(site.config, "lonc"), signal.SIGUSR1):
         log.warning("lonc can't be signalled: it does not run, or belongs to another user")
         return False
     if host is None:
@@ -49,10 +48,6 @@ def reconlonc(
         return True
     log.info("no socket of %s after %.0f s, waiting longer", host, first_wait)
     return _appears(socket_file, second_wait)
-
-
-def _pid_file(config: Config) -> Path:
-    return config.daemons_dir / "logs" / "lonc.pid"
 
 
 def _appears(socket_file: Path, seconds: float) -> bool:

@@ -17,7 +17,7 @@ from pathlib import Path
 from common.config import Config
 from common.counters import Counters, counters_path
 from common.metrics import STORED
-from common.pidfile import running_pid, signal_daemon
+from common.pidfile import pid_path, running_pid, signal_daemon
 from common.site import Site
 
 ORDER = ("lond", "lonc")  # of starting
@@ -44,7 +44,7 @@ class Daemon:
     def __init__(self, name: str, config: Config, conf: Path) -> None:
         self.name = name
         self._config, self._conf = config, conf
-        self.pid_file = pid_file(config, name)
+        self.pid_file = pid_path(config, name)
 
     @property
     def pid(self) -> int | None:
@@ -64,6 +64,20 @@ class Daemon:
         except (FileNotFoundError, NotADirectoryError):
             return State.STOPPED
         return State.DEAD
+
+    @property
+    def hangs_for(self) -> float:
+        """If it runs: for how many seconds its parent has not turned its loop.
+
+        0.0 until they are more than lonHungAfter, and if nothing is known of that.
+        """
+        try:
+            counted = Counters.read(counters_path(self._config.sock_dir, self.name), STORED[self.name])
+            turned = counted[""].latest("turned")
+        except (OSError, ValueError, KeyError):
+            return 0.0
+        silent = time.time() - turned
+        return silent if turned and silent > self._config.hung_after else 0.0
 
     def start(self) -> tuple[int, str]:
         """Start it in the background; its exit code and its words. Returns when it serves or has failed."""
@@ -101,21 +115,6 @@ class Daemon:
         return True
 
 
-def silence(config: Config, name: str) -> float:
-    """For how many seconds the parent of a running daemon has not turned its loop; 0 if nothing is known of that."""
-    try:
-        counted = Counters.read(counters_path(config.sock_dir, name), STORED[name])
-        turned = counted[""].latest("turned")
-    except (OSError, ValueError, KeyError):
-        return 0.0
-    return max(0.0, time.time() - turned) if turned else 0.0
-
-
 def is_running(site: Site, name: str) -> bool:
     """Whether a daemon of this host runs."""
-    return running_pid(pid_file(site.config, name)) is not None
-
-
-def pid_file(config: Config, name: str) -> Path:
-    """Where a daemon's pid file lies."""
-    return config.daemons_dir / "logs" / f"{name}.pid"
+    return running_pid(pid_path(site.config, name)) is not None

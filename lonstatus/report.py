@@ -18,7 +18,7 @@ from common.config import Config
 from common.site import Site
 from common.version import VERSION
 from lonstatus.children import Child, children
-from lonstatus.daemons import ORDER, Daemon, State, silence
+from lonstatus.daemons import ORDER, Daemon, State
 from lonstatus.findings import Finding, Level
 from lonstatus.history import Sample, read_history
 from lonstatus.peers import Peer, peers
@@ -131,7 +131,7 @@ def collect(site: Site, findings: Sequence[Finding] | None = None) -> Report:
     if findings is None:
         findings, checked = last_findings(site.config)
     daemons = [Daemon(name, site.config, Path(site.file)) for name in ORDER]
-    reports = [_daemon(site, daemon) for daemon in daemons]
+    reports = [_daemon(daemon) for daemon in daemons]
     running = {report.name: report.pid is not None for report in reports}
     return Report(
         host=site.own.id,
@@ -148,13 +148,12 @@ def collect(site: Site, findings: Sequence[Finding] | None = None) -> Report:
     )
 
 
-def _daemon(site: Site, daemon: Daemon) -> DaemonReport:
+def _daemon(daemon: Daemon) -> DaemonReport:
     state, pid = daemon.state, daemon.pid
     if state is not State.RUNNING:
         return DaemonReport(daemon.name, state.value, None)
-    silent = silence(site.config, daemon.name)
-    hangs = f"hangs since {duration(silent)}" if silent > site.config.hung_after else ""
-    return DaemonReport(daemon.name, hangs or state.value, pid, bool(hangs))
+    hung = daemon.hangs_for
+    return DaemonReport(daemon.name, f"hangs since {duration(hung)}" if hung else state.value, pid, bool(hung))
 
 
 def status_directory(config: Config) -> Path:

@@ -9,10 +9,9 @@ import signal
 from collections.abc import Iterator, Sequence
 
 from common.errors import ConfigError
-from common.pidfile import signal_daemon
+from common.pidfile import pid_path, signal_daemon
 from loncron.reach import Answer, reach
 from loncron.visit import Visit
-from lonstatus.daemons import pid_file
 from lonstatus.findings import Finding, Level
 from lonstatus.peers import Peer
 
@@ -56,7 +55,7 @@ def _unreached(visit: Visit, answer: Answer) -> Finding:
 def _try_again(visit: Visit, awake: Sequence[Peer]) -> Iterator[Finding]:
     """These hosts answer, so lonc's tries will succeed; a notice for those that it had given up."""
     if awake and not visit.dry:
-        signal_daemon(pid_file(visit.site.config, "lonc"), signal.SIGUSR1)
+        signal_daemon(pid_path(visit.site.config, "lonc"), signal.SIGUSR1)
     for peer in awake:
         if peer.state == "given up":
             text = f"{peer.host} answers, but its link was given up ({peer.why}); lonc was told to try again"

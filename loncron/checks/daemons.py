@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Iterator
 
 from loncron.visit import Visit
-from lonstatus.daemons import Daemon, State, silence
+from lonstatus.daemons import Daemon, State
 from lonstatus.findings import Finding, Level
 from lonstatus.services import BEGIN, is_service
 from lonstatus.text import duration
@@ -26,7 +26,7 @@ def check(visit: Visit) -> Iterator[Finding]:
     for daemon in visit.daemons():
         state = daemon.state
         if state is State.RUNNING:
-            yield from _hanging(visit, daemon)
+            yield from _hanging(daemon)
             continue
         how = "is not running" if state is State.STOPPED else "is dead, its pid file is left"
         level = Level.WARNING if state is State.STOPPED else Level.ERROR
@@ -35,13 +35,12 @@ def check(visit: Visit) -> Iterator[Finding]:
         yield Finding(level if good else Level.ERROR, NAME, key, f"{daemon.name} {how}; {done}")
 
 
-def _hanging(visit: Visit, daemon: Daemon) -> Iterator[Finding]:
-    silent = silence(visit.site.config, daemon.name)
-    if silent > visit.site.config.hung_after:
+def _hanging(daemon: Daemon) -> Iterator[Finding]:
+    if hung := daemon.hangs_for:
         text = (
-            f"{daemon.name}, pid {daemon.pid}, has not turned its loop for {duration(silent)}: it starts no children "
+            f"{daemon.name}, pid {daemon.pid}, has not turned its loop for {duration(hung)}: it starts no children any "
+            "more. When you know why, end it with KILL; loncron starts it again"
         )
-        text += "any more. When you know why, end it with KILL; loncron starts it again"
         yield Finding(Level.ERROR, NAME, f"{daemon.name} hangs", text)
 
 

@@ -26,11 +26,10 @@ from common.daemon import (
     main,
     make_directories,
     open_log,
-    pid_path,
 )
 from common.fork import EXIT_BUG
 from common.notify import Notifier
-from common.pidfile import PidFile
+from common.pidfile import PidFile, pid_path
 from common.site import Site, load_site
 from tests.helpers.in_child import in_child
 
@@ -179,7 +178,7 @@ class ShortLife:
     [(0, (0, "")), (OSError(98, "Address already in use"), (69, "can't go on: [Errno 98] Address already in use"))],
 )
 def test_a_life_within_the_pid_file(site: Site, end: int | OSError, result: tuple[int, str]) -> None:
-    path = pid_path(site, "lonc")
+    path = pid_path(site.config, "lonc")
 
     def body() -> tuple[tuple[int, str], list[bytes], bool]:
         seen: list[bytes] = []
@@ -199,14 +198,14 @@ def test_a_life_within_the_pid_file(site: Site, end: int | OSError, result: tupl
 
 def test_a_second_start_ends_before_anything_is_made(site: Site) -> None:
     make_directories(site)
-    mine = PidFile(pid_path(site, "lonc"))
+    mine = PidFile(pid_path(site.config, "lonc"))
 
     def body() -> tuple[int, str]:
         return Daemon("lonc", site, Path("x"), no_parent)._serve(Notifier({}), lambda: None)
 
     code, message = in_child(body)
     assert code == EXIT_UNAVAILABLE and message.startswith(f"already running with pid {os.getpid()} ")
-    assert pid_path(site, "lonc").exists()
+    assert pid_path(site.config, "lonc").exists()
     mine.remove()
 
 
@@ -234,8 +233,8 @@ def test_a_file_in_the_way_of_a_directory(site: Site) -> None:
 
 
 def test_each_daemon_has_its_pid_file(site: Site) -> None:
-    assert pid_path(site, "lonc") == site.config.daemons_dir / "logs" / "lonc.pid"
-    assert pid_path(site, "lonc") != pid_path(site, "lond")
+    assert pid_path(site.config, "lonc") == site.config.daemons_dir / "logs" / "lonc.pid"
+    assert pid_path(site.config, "lonc") != pid_path(site.config, "lond")
 
 
 # --- the log ----------------------------------------------------------------------------------------------
