@@ -16,7 +16,19 @@ from common.config import config_path, read_config
 from common.errors import ConfigError, SpoolError
 from common.owner import why_not_root
 from common.usage import ENVIRONMENT, FILES, Formatter, epilog, wrapped
-from loncontrol import configuration, doctor, install, links, listings, monitoring, queue, service, setup, trace
+from loncontrol import (
+    configuration,
+    doctor,
+    install,
+    links,
+    listings,
+    monitoring,
+    queue,
+    queue_changes,
+    service,
+    setup,
+    trace,
+)
 from loncontrol.control import COMMANDS, FAILED, GROUPS, NOT_ALLOWED, NOT_CONFIGURED, NOT_RUNNING, OK, USAGE, complain
 
 # Importing them makes their commands known.
@@ -25,6 +37,7 @@ FAMILIES = (
     listings,
     doctor,
     queue,
+    queue_changes,
     trace,
     configuration,
     monitoring,

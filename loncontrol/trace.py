@@ -17,7 +17,7 @@ from common.backlog import Backlog
 from common.delayed import DONE, Row
 from common.permlog import ENCRYPT, loggable, perm_log_path
 from loncontrol.control import FAILED, OK, Control, argument, command, complain, say
-from loncontrol.queue import MIN_ID, described, hosts_with_messages, in_each
+from loncontrol.messages import MIN_ID, described, hosts_with_messages, in_each
 from loncontrol.terminal import printable
 from lond.journal import NO_DIGEST, digest
 from lonnet import Lonnet
