@@ -96,41 +96,45 @@ def command_line(name: str, *description: str, usr1: str) -> argparse.ArgumentPa
         prog=name,
         description=wrapped(*description),
         formatter_class=Formatter,
-        epilog=epilog(
-            signals=(
-                ("TERM, INT", "end the children, then end; what waits is kept"),
-                ("HUP", "read configuration and tables again; only if they are good, children are replaced"),
-                ("USR1", usr1),
-                ("USR2", "as HUP, but the tables only"),
-            ),
-            exit_codes=(
-                ("0", "it serves (in the background), or was asked to end (--foreground), or all is well (--check)"),
-                (str(EXIT_USAGE), "wrong use"),
-                (
-                    str(EXIT_UNAVAILABLE),
-                    "not now: it runs already, or its port or a directory is not to be had",
-                ),
-                (str(EXIT_BUG), "a bug; the log has more"),
-                (str(EXIT_NOT_ALLOWED), "root called it, but the daemons' files belong to another user"),
-                (str(EXIT_CONFIG), "the configuration or a table is wrong; nothing was started"),
-            ),
-            environment=(
-                *ENVIRONMENT,
-                ("NOTIFY_SOCKET", "where the service manager hears READY, RELOADING, STOPPING and STATUS (sd_notify)"),
-                ("WATCHDOG_USEC", "the service manager's patience; WATCHDOG is sent three times as often"),
-            ),
-            files=(
-                *FILES,
-                (f"/var/lib/loncapa/logs/{name}.log", "the log; it may be renamed at any time"),
-                (f"/var/lib/loncapa/logs/{name}.pid", "locked while the daemon runs"),
-            ),
-            see_also=(("loncontrol(8), loncapa.conf(5), hosts.tab(5)", ""),),
-        ),
+        epilog=_epilog(name, usr1),
     )
     parser.add_argument("--conf", metavar="FILE", help="configuration (else $LONCAPA_CONF, /etc/loncapa/loncapa.conf)")
     parser.add_argument("--foreground", action="store_true", help="do not detach; log to standard error as well")
     parser.add_argument("--check", action="store_true", help="read configuration and tables, say what is wrong, exit")
     return parser
+
+
+def _epilog(name: str, usr1: str) -> str:
+    return epilog(
+        signals=(
+            ("TERM, INT", "end the children, then end; what waits is kept"),
+            ("HUP", "read configuration and tables again; only if they are good, children are replaced"),
+            ("USR1", usr1),
+            ("USR2", "as HUP, but the tables only"),
+        ),
+        exit_codes=(
+            ("0", "it serves (in the background), or was asked to end (--foreground), or all is well (--check)"),
+            (str(EXIT_USAGE), "wrong use"),
+            (
+                str(EXIT_UNAVAILABLE),
+                "not now: it runs already, or its port or a directory is not to be had",
+            ),
+            (str(EXIT_BUG), "a bug; the log has more"),
+            (str(EXIT_NOT_ALLOWED), "root called it, but the daemons' files belong to another user"),
+            (str(EXIT_CONFIG), "the configuration or a table is wrong; nothing was started"),
+        ),
+        environment=(
+            *ENVIRONMENT,
+            ("NOTIFY_SOCKET", "where the service manager hears READY, RELOADING, STOPPING and STATUS (sd_notify)"),
+            ("WATCHDOG_USEC", "the service manager's patience; WATCHDOG is sent three times as often"),
+        ),
+        files=(
+            *FILES,
+            (f"/var/lib/loncapa/logs/{name}.log", "the log; it may be renamed at any time"),
+            (f"/var/lib/loncapa/logs/{name}.pid", "locked while the daemon runs"),
+        ),
+        see_also=(("loncontrol(8), loncapa.conf(5), hosts.tab(5)", ""),),
+    )
 
 
 class Daemon:

@@ -14,9 +14,11 @@ from urllib.parse import urlsplit
 
 from common.hosts_table import ALIAS, Host
 from common.site import Site
+from common.version import SOFTWARE
 from loncontrol.findings import HERE, Ended, Finding, failed, good, warning
 from loncontrol.probe import Probe, ProbeFailed
 from lonstatus.text import duration
+from lonstatus.versions import compared, is_other, told
 
 ASK_SECONDS = 10.0
 PONG_SECONDS = 15.0  # the other side may wait 10 s itself
@@ -124,9 +126,10 @@ class ExaminedLink:
             raise Ended(failed(command.partition(":")[0], error.words, self._peer.id, SEE_LOG)) from error
 
     def _version(self) -> Finding:
-        reply = self._ask("version:loncontrol")
-        text = reply.removeprefix("version:")
-        return good("version", text if text != reply else f"it does not tell ({reply[:60]})")
+        reply = self._ask(f"version:{SOFTWARE}")
+        if not (text := told(reply)):
+            return good("version", f"it does not tell ({reply[:60]})")
+        return good("version", f"{text}: {compared(text)}" if is_other(text) else text)
 
     def _clock(self) -> Finding:
         before = time.time()

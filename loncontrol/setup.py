@@ -11,18 +11,17 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from common.config import Config, parse_config
+from common.config import Config, read_config
 from common.errors import ConfigError
 from common.hosts_table import Host, parse_hosts
 from common.site import Site, bind_address
 from common.text_file import read_text
 from loncontrol.answers import QUESTIONS, BadAnswer, ask, checked, guesses, record
-from loncontrol.control import FAILED, NOT_CONFIGURED, OK, argument, command_without_site, complain, say
+from loncontrol.control import FAILED, NOT_CONFIGURED, OK, USAGE, argument, command_without_site, complain, say
 from loncontrol.draft import Draft
 from loncontrol.edits import record_of, set_record, set_value, without_record, written_host
 from loncontrol.installation import empty_configuration, empty_table
 
-USAGE = 2
 _YES = argument("--yes", action="store_true", help="do not ask; replace what stands there")
 
 
@@ -64,7 +63,7 @@ def setup(conf: Path, options: argparse.Namespace) -> int:
 def _known(conf: Path) -> tuple[Config | None, dict[str, Host]]:
     """What the files say already; an installation's empty configuration says nothing."""
     try:
-        config, _ = parse_config(read_text(conf), str(conf))
+        config, _ = read_config(conf)
     except ConfigError:
         config = None
     hosts_tab = (config.tab_dir if config else conf.parent) / "hosts.tab"

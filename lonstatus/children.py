@@ -14,6 +14,7 @@ import psutil
 
 from common.scoreboard import Scoreboard, Slot, scoreboard_path
 from common.site import Site
+from lonstatus.text import duration
 
 COLUMNS = ("DAEMON", "PID", "STATE", "HOST", "AGE", "HEARTBEAT", "REQUESTS", "CPU S", "MEMORY MB")
 
@@ -35,7 +36,7 @@ class Child:
     def row(self) -> tuple[str, ...]:
         """The cells of :data:`COLUMNS`."""
         cpu, memory = f"{self.cpu:.1f}", f"{self.memory / 1e6:.1f}"
-        age, heartbeat = f"{self.age:.0f}s", f"{self.heartbeat:.0f}s ago"
+        age, heartbeat = duration(self.age), f"{duration(self.heartbeat)} ago"
         host, requests = self.host or "-", str(self.requests)
         return (self.daemon, str(self.pid), self.state, host, age, heartbeat, requests, cpu, memory)
 

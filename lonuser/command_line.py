@@ -41,6 +41,33 @@ from lonuser.transfer import export, import_archive, import_classic, move
 ASK_SECONDS = 10.0  # for another host's answer
 INTERRUPTED = 128 + signal.SIGINT
 
+_DESCRIPTION = wrapped(
+    "Look after the users of this library server: make them, change how they log in, show what there is of "
+    "them, bring them from one server to another. It works beside the daemons: nothing has to be stopped.",
+    "No password is ever an argument, and neither a password nor a hash is shown.",
+)
+_EPILOG = epilog(
+    exit_codes=(
+        (str(os.EX_OK), "done, or nothing to do"),
+        (str(os.EX_USAGE), "wrong use"),
+        (str(os.EX_DATAERR), "bad data: an archive, a classic directory, a password"),
+        (str(os.EX_NOUSER), "this host is not the user's home server"),
+        (str(os.EX_UNAVAILABLE), "not possible now: already there, at home elsewhere, disk full"),
+        (str(os.EX_NOPERM), "not run as the user that the daemons run as"),
+        (str(os.EX_CONFIG), "the configuration is wrong, or this is an access server"),
+        (str(INTERRUPTED), "interrupted; the same command goes on where it was"),
+    ),
+    examples=(
+        ("lonuser add msu smith", ""),
+        ("lonuser export msu smith smith.gz", ""),
+        ("lonuser import smith.gz --dry-run", ""),
+        ("lonuser move msu smith msul2", ""),
+    ),
+    environment=ENVIRONMENT,
+    files=FILES,
+    see_also=(("loncontrol(8), lond(8), loncapa.conf(5)", ""),),
+)
+
 Command = Callable[[Session, argparse.Namespace], None]
 AskHost = Callable[[str, str], str]
 
@@ -142,32 +169,8 @@ def parser() -> _Parser:
     """The command line as argparse sees it."""
     parser = _Parser(
         prog="lonuser",
-        description=wrapped(
-            "Look after the users of this library server: make them, change how they log in, show what there is of "
-            "them, bring them from one server to another. It works beside the daemons: nothing has to be stopped.",
-            "No password is ever an argument, and neither a password nor a hash is shown.",
-        ),
-        epilog=epilog(
-            exit_codes=(
-                (str(os.EX_OK), "done, or nothing to do"),
-                (str(os.EX_USAGE), "wrong use"),
-                (str(os.EX_DATAERR), "bad data: an archive, a classic directory, a password"),
-                (str(os.EX_NOUSER), "this host is not the user's home server"),
-                (str(os.EX_UNAVAILABLE), "not possible now: already there, at home elsewhere, disk full"),
-                (str(os.EX_NOPERM), "not run as the user that the daemons run as"),
-                (str(os.EX_CONFIG), "the configuration is wrong, or this is an access server"),
-                (str(INTERRUPTED), "interrupted; the same command goes on where it was"),
-            ),
-            examples=(
-                ("lonuser add msu smith", ""),
-                ("lonuser export msu smith smith.gz", ""),
-                ("lonuser import smith.gz --dry-run", ""),
-                ("lonuser move msu smith msul2", ""),
-            ),
-            environment=ENVIRONMENT,
-            files=FILES,
-            see_also=(("loncontrol(8), lond(8), loncapa.conf(5)", ""),),
-        ),
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
         formatter_class=Formatter,
         allow_abbrev=False,
     )
