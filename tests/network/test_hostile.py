@@ -335,7 +335,8 @@ def test_five_hundred_connections_that_say_nothing(impatient: Federation, impati
             assert read_to_end(channel) == b""
     print(f"lond processes: {largest} at most")
     eventually(lambda: only_spares_and_links(target))
-    reasons = [line.partition(attacker.member_ip)[2] for line in refusals(target)]
+    # The late one's first try may have found no spare in time: a refusal as well, but not the attacker's.
+    reasons = [line.partition(attacker.member_ip)[2] for line in refusals(target) if attacker.member_ip in line]
     assert len(reasons) == len(set(reasons)), "one line for each reason"
     expected = ("connections open", "no answer to the challenge within 2 s")
     assert [reason for reason in reasons if not any(words in reason for words in expected)] == []
