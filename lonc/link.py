@@ -6,7 +6,7 @@ Whoever submits a request is told its reply by ``answered``.
 
 A link has no second life: when it ends, for whatever reason, `on_lost` is called once, and the child dies. What was
 written to it and has not left this machine then is thrown away. Only received bytes count as life: after `ping_after`
-seconds without any a ping is sent, after `dead_after` it is over.
+seconds without any a ping is sent, after `dead_after` it is over. Replies that came before the end are handed out.
 """
 
 from __future__ import annotations
@@ -157,6 +157,7 @@ class Link:
         try:
             self._out.write(self._socket, data)
         except OSError as error:
+            self._receive_the_rest()
             self._lose_connection(_reason(error))
             return
         if bool(self._out.size) != bool(waited):
@@ -165,21 +166,29 @@ class Link:
     def _on_ready(self, mask: int) -> None:
         if mask & WRITE:
             self._send(b"")
-        if mask & READ and self._socket is not None:
+        if mask & READ:
             self._receive()
 
-    def _receive(self) -> None:
-        assert self._socket is not None
+    def _receive_the_rest(self) -> None:
+        # A connection that takes nothing more may still hold replies: what they answer was executed, and must not
+        # be sent again.
+        while self._receive():
+            pass
+
+    def _receive(self) -> bool:
+        """Take what has come; False if that was nothing, or the end."""
+        if self._socket is None:
+            return False
         try:
             data = self._socket.recv(RECEIVE_BYTES)
         except BlockingIOError:
-            return
+            return False
         except OSError as error:
             self._lose_connection(_reason(error))
-            return
+            return False
         if not data:
             self._lose_connection("the other side closed the link")
-            return
+            return False
         self.last_received = self.loop.clock()
         self._pinged = False
         was_up = self.up
@@ -187,6 +196,7 @@ class Link:
             self._handle(event)
         if not was_up and self._socket is not None:
             self._send(self._protocol.outgoing())
+        return True
 
     def _handle(self, event: Event) -> None:
         if type(event) is Replies:

@@ -1,9 +1,9 @@
-"""The link of a lonc child against the other role's protocol, over a socket pair that keeps message boundaries."""
+"""The link of a lonc child against the other role's protocol."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -37,17 +37,32 @@ class Clock:
         return self.now
 
 
+def with_message_boundaries() -> tuple[socket.socket, socket.socket]:
+    """Two connected sockets; each send is one message, so that sends can be counted."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def over_tcp() -> tuple[socket.socket, socket.socket]:
+    """Two connected sockets that end as those of two hosts do."""
+    with socket.create_server((PEER.ip, 0)) as listener:
+        return socket.create_connection(listener.getsockname()), listener.accept()[0]
+
+
 class Pair:
-    """A link and the lond it talks to; each send is one message, so that sends can be counted."""
+    """A link and the lond it talks to."""
 
     def __init__(
-        self, host: str = "msul1", options: frozenset[str] = frozenset(), config: Config | None = None
+        self,
+        host: str = "msul1",
+        options: frozenset[str] = frozenset(),
+        config: Config | None = None,
+        connected: Callable[[], tuple[socket.socket, socket.socket]] = with_message_boundaries,
     ) -> None:
         self.clock = Clock()
         self.loop = Loop(self.clock)
         self.ups, self.losses = 0, []
         self.lond = LondConnection(host, "msua1", 1 << 20, b"4711", lambda: KEY)
-        ours, self.channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours, self.channel = connected()
         ours.setblocking(False)
         self.channel.settimeout(5)
         self.link = Link(
@@ -198,6 +213,27 @@ def test_the_end_is_told_once(pair: Pair, bytes_: bytes, reason: str) -> None:
     pair.loop.turn()
     pair.link.check_alive()
     assert pair.losses == [(reason, True)]
+
+
+def test_replies_that_came_before_the_connection_broke_are_handed_out() -> None:
+    """A lond that ends with a request unread has its kernel reset the link, right behind its last replies."""
+    pair = Pair(connected=over_tcp)
+    try:
+        pair.come_up()
+        requests = [Asked(b"command%d" % number) for number in range(7)]
+        for request in requests[:6]:
+            pair.link.submit(request)
+        pair.link.flush()
+        executed = b"".join(request.command + b"\n" for request in requests[:5])
+        assert pair.channel.recv(len(executed)) == executed
+        pair.channel.sendall(b"ok\n" * 5)
+        pair.channel.close()
+        pair.link.submit(requests[6])
+        pair.link.flush()  # fails, before anything was received in this turn
+        assert [request.reply for request in requests] == [b"ok"] * 5 + [None] * 2
+        assert len(pair.losses) == 1
+    finally:
+        pair.close()
 
 
 def test_a_stranger_is_told_what_it_probably_is(pair: Pair) -> None:
