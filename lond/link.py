@@ -25,6 +25,7 @@ from common.loop import READ, WRITE, Loop
 from common.outgoing import Outgoing
 from common.protocol import LondConnection
 from lond.dispatcher import Pending, Session
+from lond.lingering import close_after_peer
 
 RECEIVE_BYTES = 65536  # larger buffers would be mapped and unmapped for each batch
 UNSENT_BYTES = 1048576  # replies a peer may leave unread, or that wait behind a pending one, before requests wait
@@ -251,7 +252,7 @@ class Link:
             self._batch = BATCH if len(data) < UNSENT_BYTES else SMALL_BATCH
             self._write(data)
         if self._closing and not self._replies and not self._commands and not self._out.size:
-            self._end("")
+            self._end_orderly()
 
     def _write(self, data: bytes) -> None:
         try:
@@ -305,6 +306,11 @@ class Link:
     def state(self) -> State:
         """How far the link is."""
         return self._protocol.state
+
+    def _end_orderly(self) -> None:
+        if self._socket.fileno() >= 0:
+            self._loop.forget(self._socket)
+            close_after_peer(self._loop, socket.socket(fileno=self._socket.detach()), self._owner.on_closed)
 
     def _end(self, reason: str) -> None:
         if self._socket.fileno() < 0:
