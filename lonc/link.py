@@ -226,7 +226,8 @@ class Link:
         """To be called about every second while the link is up."""
         silent = self.loop.clock() - self.last_received
         if silent >= self._config.dead_after:
-            self._lose(f"nothing received for {silent:.0f} s", True)
+            if not self._receive():  # if this process was stopped, its kernel went on receiving
+                self._lose(f"nothing received for {silent:.0f} s", True)
         elif silent >= self._config.ping_after and not self._pinged:
             self._pinged = True
             if not self.pending:  # with requests outstanding, their replies are the signs of life

@@ -197,6 +197,17 @@ def test_only_received_bytes_count_as_life(pair: Pair) -> None:
     assert [reason for reason, _ in pair.losses] == ["nothing received for 30 s"]
 
 
+def test_what_came_while_the_process_was_stopped_counts_as_life(pair: Pair) -> None:
+    pair.come_up()
+    request = Asked(b"command")
+    pair.link.submit(request)
+    pair.link.flush()
+    pair.channel.send(b"ok\n")
+    pair.clock.now += 31
+    pair.link.check_alive()  # timers are first in a turn
+    assert (request.reply, pair.losses) == (b"ok", [])
+
+
 @pytest.mark.parametrize(
     ("bytes_", "reason"),
     [
