@@ -159,7 +159,7 @@ class Daemon:
         ):
             forbid_core_files()
             open_log(self.site, self.name, echo=True)
-            code, message = self._serve(notifier, lambda: None)
+            code, message = self._serve(notifier, lambda _remark: None)
         if message:
             print(f"{self.name}: {message}", file=sys.stderr)
         return code
@@ -206,11 +206,15 @@ class Daemon:
                 os.close(result)
             told = True
 
-        code, message = self._serve(Notifier(), lambda: tell(EXIT_OK, ""))
+        code, message = self._serve(Notifier(), lambda remark: tell(EXIT_OK, remark))
         tell(code, message)
         return code
 
-    def _serve(self, notifier: Notifier, ready: Callable[[], None]) -> tuple[int, str]:
+    def _serve(self, notifier: Notifier, ready: Callable[[str], None]) -> tuple[int, str]:
+        """Live; the exit code and the reason of a failure.
+
+        :param ready: called when everything is in place, with what is to be said all the same.
+        """
         # lond may wake a lonc whose handlers are not there yet; the loop unblocks when it can deliver.
         signal.pthread_sigmask(signal.SIG_BLOCK, OUR_SIGNALS)
         set_title(f"{self.name}: starting")
@@ -222,8 +226,11 @@ class Daemon:
             return EXIT_UNAVAILABLE, str(error)
         except OSError as error:
             return EXIT_UNAVAILABLE, f"can't start: {error}"
+        if pid_file.fault:
+            log.warning("no pid in the pid file: %s", pid_file.fault)
         try:
-            return self._make(self.site, self.conf, pid_file, notifier).run(ready), ""
+            service = self._make(self.site, self.conf, pid_file, notifier)
+            return service.run(lambda: ready(pid_file.fault)), ""
         except OSError as error:
             log.error("can't go on: %s", error)
             return EXIT_UNAVAILABLE, f"can't go on: {error}"

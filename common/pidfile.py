@@ -2,7 +2,9 @@
 
 The lock is an flock that lives as long as the process; children close the descriptor. A pid read from the file is
 believed only while somebody holds the lock, and only if the process began when the file's second line says, so that
-nobody else's process is ever signalled.
+nobody else's process is ever signalled. Where there is no such number, since a full disk did not take it, the kernel's
+table of locks tells who holds the lock; known limit: not on file systems that show programs another device than the
+kernel knows (btrfs), where the pid stays unknown.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from common.config import Config
 PROBES = 10
 PID_DIGITS = 9
 PROBE_SECONDS = 0.01
+LOCKS = Path("/proc/locks")
 
 
 def pid_path(config: Config, name: str) -> Path:
@@ -28,7 +31,7 @@ def pid_path(config: Config, name: str) -> Path:
 
 
 class AlreadyRunning(Exception):
-    """Another process holds the lock; `pid` is the number in the file, 0 if it can't be read."""
+    """Another process holds the lock; `pid` is 0 if it is not known."""
 
     def __init__(self, path: Path, pid: int) -> None:
         self.path, self.pid = path, pid
@@ -38,6 +41,8 @@ class AlreadyRunning(Exception):
 class PidFile:
     """The lock on a pid file, taken by the constructor.
 
+    `fault` says why our number could not be written, "" if it was: the lock is ours all the same.
+
     :raises AlreadyRunning: somebody else holds it.
     :raises OSError: the file can't be made.
     """
@@ -46,8 +51,12 @@ class PidFile:
         self.path = path
         self._fd = _lock(path)
         text = b"%d\n%d\n" % (os.getpid(), _start_time(os.getpid()))
-        os.pwrite(self._fd, text, 0)
-        os.ftruncate(self._fd, len(text))
+        self.fault = ""
+        try:
+            os.pwrite(self._fd, text, 0)
+            os.ftruncate(self._fd, len(text))
+        except OSError as error:
+            self.fault = f"{path} can't be written: {error.strerror}; it is locked, but holds no number"
 
     def remove(self) -> None:
         """Delete the file if it is still ours, then give up the lock."""
@@ -70,7 +79,7 @@ def _lock(path: Path) -> int:
                 return fd
         except BlockingIOError:
             if not patience:
-                pid = _number(fd)
+                pid = _owner(fd)
                 os.close(fd)
                 raise AlreadyRunning(path, pid) from None
             time.sleep(PROBE_SECONDS)
@@ -87,12 +96,28 @@ def _is_at(fd: int, path: Path) -> bool:
     return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
 
 
+def _owner(fd: int) -> int:
+    return _number(fd) or _holder(fd)
+
+
 def _number(fd: int) -> int:
     """The pid in the file; 0 if there is none, or if it stands for a process of before that has left its number."""
     pid, _, started = os.pread(fd, 64, 0).strip().partition(b"\n")
     if not (pid.isdigit() and len(pid) <= PID_DIGITS and started.isdigit()):
         return 0
     return int(pid) if int(started) == _start_time(int(pid)) else 0
+
+
+def _holder(fd: int) -> int:
+    """Who holds the lock as the kernel tells it, 0 if it does not."""
+    file = os.fstat(fd)
+    place = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}:{file.st_ino}"
+    try:
+        lines = LOCKS.read_text().splitlines()
+    except OSError:
+        return 0
+    found = (line.split() for line in lines)  # number, kind, mode, access, pid, place, range
+    return next((int(fields[4]) for fields in found if fields[1:6:2] == ["FLOCK", "WRITE", place]), 0)
 
 
 def _start_time(pid: int) -> int:
@@ -104,7 +129,7 @@ def _start_time(pid: int) -> int:
 
 
 def running_pid(path: Path) -> int | None:
-    """The pid in the file if its owner lives (holds the lock), else None."""
+    """The pid of the file's owner, who holds the lock; None if nobody does, or it is not known who."""
     try:
         fd = os.open(path, os.O_RDONLY)
     except OSError:
@@ -112,7 +137,7 @@ def running_pid(path: Path) -> int | None:
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _number(fd) or None
+        return _owner(fd) or None
     finally:
         os.close(fd)
     return None

@@ -12,6 +12,8 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
     # --- both daemons ---------------------------------------------------------------------------------------
     "%s of %s started with pid %d": ("the daemon serves", ""),
     "%s of %s ended": ("the daemon has ended in order", ""),
+    "no pid in the pid file: %s": (
+        "its disk is full; the daemon serves all the same, and loncontrol finds it by its lock", "make room"),
     "asked to stop": ("TERM or INT came; the children answer what is under way and end", ""),
     "configuration taken over: %d hosts, %d settings changed": (
         "HUP or USR2: the files were good and count from now on; children that are concerned are replaced", ""),

@@ -32,6 +32,7 @@ from tests.helpers.daemons import (
     wait_until_settled,
 )
 from tests.helpers.federation import Daemon, Federation, Host
+from tests.helpers.loncontrol import control
 from tests.helpers.waiting import eventually, open_descriptors
 
 
@@ -289,6 +290,21 @@ def test_a_disk_that_runs_full_stops_nobody_and_has_logs_again_when_there_is_roo
             daemon.signal(signal.SIGUSR1)
             eventually(lambda path=logs / f"{daemon.name}.log", before=before: path.stat().st_size > before)
         assert host.lonnet().reply("ping", HERE) == HERE
+
+
+def test_a_start_on_a_disk_that_is_full_is_no_other_start(host: Host) -> None:
+    with small_disk(host) as logs:
+        fill(logs)
+        started = control(host, "start")
+        assert started.returncode == OK, started.stderr
+        for name in ("lond", "lonc"):
+            path = logs / f"{name}.pid"
+            assert f"{name}: {path} can't be written: No space left on device" in started.stderr
+            assert path.read_bytes() == b""
+        host.wait_for_link(HERE)
+        assert control(host, "status").returncode == OK
+        assert control(host, "stop").returncode == OK
+        assert control(host, "status").returncode == 3
 
 
 @pytest.mark.parametrize("trouble", ["a directory in its place", "logs moved away", "logs is a file"])

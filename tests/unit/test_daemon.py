@@ -188,7 +188,7 @@ def test_a_life_within_the_pid_file(site: Site, end: int | OSError, result: tupl
             return ShortLife(end)
 
         logging.disable()
-        answer = Daemon("lonc", site, Path("x"), make)._serve(Notifier({}), lambda: seen.append(path.read_bytes()))
+        answer = Daemon("lonc", site, Path("x"), make)._serve(Notifier({}), lambda _: seen.append(path.read_bytes()))
         return answer, seen, [text.split()[0] for text in seen] == [b"%d" % os.getpid()] * 2
 
     answer, _, as_expected = in_child(body)
@@ -201,7 +201,7 @@ def test_a_second_start_ends_before_anything_is_made(site: Site) -> None:
     mine = PidFile(pid_path(site.config, "lonc"))
 
     def body() -> tuple[int, str]:
-        return Daemon("lonc", site, Path("x"), no_parent)._serve(Notifier({}), lambda: None)
+        return Daemon("lonc", site, Path("x"), no_parent)._serve(Notifier({}), lambda _: None)
 
     code, message = in_child(body)
     assert code == EXIT_UNAVAILABLE and message.startswith(f"already running with pid {os.getpid()} ")

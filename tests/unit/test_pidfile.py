@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import signal
 from contextlib import suppress
 from pathlib import Path
@@ -76,17 +77,51 @@ def test_a_lock_without_a_number(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with path.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(AlreadyRunning, match=f"with pid {os.getpid()} "):
+            PidFile(path)
+        assert running_pid(path) == os.getpid(), "the kernel knows who holds the lock"
+
+
+@pytest.mark.parametrize("locks", ["", "1: FLOCK  ADVISORY  WRITE 1 00:00:0 0 EOF\n", None], ids=repr)
+def test_a_lock_whose_holder_is_not_known(path: Path, monkeypatch: pytest.MonkeyPatch, locks: str | None) -> None:
+    monkeypatch.setattr(pidfile, "LOCKS", path.with_name("locks"))
+    if locks is not None:
+        path.with_name("locks").write_text(locks)
+    path.write_bytes(b"12\n34\n")
+    with path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(AlreadyRunning, match="pid unknown"):
             PidFile(path)
         assert running_pid(path) is None
         assert not signal_daemon(path, signal.SIGKILL)
 
 
+def test_a_full_disk_does_not_keep_the_number_of_the_owner_from_others(path: Path) -> None:
+    with Barrier() as ready:
+
+        def hold_without_number() -> None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # stands for a full disk
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            ready.open(PidFile(path).fault.encode())
+            signal.pause()
+
+        with Child(hold_without_number) as child:
+            assert (
+                ready.wait() == f"{path} can't be written: File too large; it is locked, but holds no number".encode()
+            )
+            assert path.read_bytes() == b"" and running_pid(path) == child.pid
+            with pytest.raises(AlreadyRunning, match=f"with pid {child.pid} "):
+                PidFile(path)
+            assert signal_daemon(path, signal.SIGUSR1)
+            assert child.wait() == -signal.SIGUSR1
+            assert running_pid(path) is None
+
+
 def test_a_number_that_no_process_can_have(path: Path) -> None:
     path.write_bytes(b"99999999999999999999\n")
     with path.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert not signal_daemon(path, signal.SIGKILL)
+        assert running_pid(path) == os.getpid()
 
 
 def test_a_file_that_can_not_be_made(tmp_path: Path) -> None:
@@ -304,7 +339,9 @@ def test_a_starter_that_has_not_written_its_number_yet_is_not_taken_for_an_earli
                 setattr(os, name, paused)
             PidFile(path)
 
-        with Child(start_slowly):
+        with Child(start_slowly) as starter:
             locked.wait()
-            assert running_pid(path) != stranger.pid
-            assert not signal_daemon(path, signal.SIGCONT)
+            assert running_pid(path) == starter.pid
+            assert signal_daemon(path, signal.SIGUSR1)
+            assert starter.wait() == -signal.SIGUSR1
+            stranger.kill(signal.SIGCONT)  # it is still there
