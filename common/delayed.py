@@ -183,22 +183,29 @@ class Fifo(DelayedFile):
             row = self._db.execute(f"SELECT {_COLUMNS} FROM message WHERE seq = ?", (seq,)).fetchone()  # noqa: S608
             return Row(*row) if row else None
 
+    def note(self, seq: int, error: str) -> None:
+        """Note why a waiting message could not be delivered; written, not synced."""
+        with self._transaction(synced=False):
+            self._db.execute("UPDATE message SET last_error = ? WHERE seq = ? AND state = 'waiting'", (error, seq))
+
     def purge(self, keep: float) -> int:
         """Delete done messages that were answered more than `keep` seconds ago; returns how many went.
 
-        Messages end almost in the order of their seq, so the first done one tells whether there is work.
+        Messages end almost in the order of their seq, so the first done one tells whether there is work. What was
+        answered in the future was so by a wrong clock; it goes as well, lest it hide the others.
         """
-        limit = self._now() - keep
+        now = self._now()
+        limit = now - keep
         with self._errors():
             first = self._db.execute(
                 "SELECT seq, finished FROM message WHERE state = 'done' ORDER BY seq LIMIT 1"
             ).fetchone()
-            if first is None or first[1] >= limit:
+            if first is None or limit <= first[1] <= now:
                 return 0
         with self._transaction(synced=False):
             return self._db.execute(
-                "DELETE FROM message WHERE state = 'done' AND finished < ? AND seq < ?",
-                (limit, first[0] + PURGE_ROWS),
+                "DELETE FROM message WHERE state = 'done' AND finished NOT BETWEEN ? AND ? AND seq < ?",
+                (limit, now, first[0] + PURGE_ROWS),
             ).rowcount
 
     def _select(self, condition: str, *parameters: object) -> list[Row]:

@@ -73,7 +73,7 @@ class DelayedFile:
         except SpoolError as error:
             if not (set_aside and is_damaged(error)):
                 raise
-            self._set_aside(error)
+            self.set_aside(error)
             self._db = self._open()
         self._synced = True
 
@@ -99,19 +99,28 @@ class DelayedFile:
                 self._db.close()
                 raise
 
-    def _set_aside(self, error: SpoolError) -> None:
+    def set_aside(self, why: object) -> None:
+        """Move the closed file away, for the holder of the lease alone; who opens it next begins a new one."""
         suffix = f".damaged-{int(self._now())}"
         for ending in ("", "-wal", "-shm"):
             path = Path(f"{self.path}{ending}")
             if path.exists():
                 path.rename(f"{path}{suffix}")
-        log.critical("FIFO was unreadable (%s) and is kept as %s%s; a new one begins", error, self.path, suffix)
+        log.critical("FIFO was unreadable (%s) and is kept as %s%s; a new one begins", why, self.path, suffix)
 
     @property
     def epoch(self) -> str:
         """32 random hex digits made with the file: tells this FIFO from any earlier one of the same host."""
         with self._errors():
             return str(self._db.execute("SELECT epoch FROM fifo").fetchone()[0])
+
+    def prove_writable(self) -> None:
+        """Write what is there already, and sync it.
+
+        :raises SpoolError: the disk does not take it.
+        """
+        with self._transaction(synced=True):
+            self._db.execute("UPDATE fifo SET epoch = epoch")
 
     def close(self) -> None:
         """Close the file; the object is of no further use."""

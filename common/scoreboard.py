@@ -18,11 +18,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-_MAGIC = b"LONSCORE0002"
+_MAGIC = b"LONSCORE0003"
 _HEADER = struct.Struct("<12sII")  # magic, number of slots, parent's pid
 _HEADER_SIZE = 64
 _GUARD = struct.Struct("<I")
-_SLOT = struct.Struct("<iI16sddddddQQQIIII64s160s")
+_SLOT = struct.Struct("<iI16sddddddQQQIIII64s160s160s")
 _SLOT_SIZE = 8 + 2 * _SLOT.size
 _READ_TRIES = 1000
 
@@ -49,9 +49,10 @@ class Slot:
     attempts: int = 0
     host: str = ""
     text: str = ""
+    trouble: str = ""  # lonc: why critical messages don't go on although the link is up
 
 
-_TEXT_FIELDS = {"state": 16, "host": 64, "text": 160}  # bytes
+_TEXT_FIELDS = {"state": 16, "host": 64, "text": 160, "trouble": 160}  # bytes
 _NAMES = tuple(field.name for field in fields(Slot))
 
 

@@ -56,7 +56,7 @@ def _enter_wal_mode(db: sqlite3.Connection, patience: float) -> None:
 def is_damaged(error: SpoolError) -> bool:
     """Whether the file itself is at fault, and not its environment (locked, full, no permission)."""
     cause = error.__cause__
-    return isinstance(cause, sqlite3.DatabaseError) and not isinstance(cause, sqlite3.OperationalError)
+    return type(cause) is sqlite3.DatabaseError  # its subclasses mean the environment, or a mistake of ours
 
 
 def is_locked(error: SpoolError) -> bool:

@@ -79,6 +79,7 @@ class Child:
         )
         self._exit_code = 0
         self._draining = False
+        self._no_fifo = ""  # why there is none
         self._delivery_first = True
         self._up_since = 0.0
         self._waiting: deque[CallerRequest] = deque()  # they did not fit the link's window yet
@@ -139,8 +140,9 @@ class Child:
         if self._draining or not self.link.up:
             return
         try:
-            taken = self.delivery.lease.try_take()
+            taken, self._no_fifo = self.delivery.lease.try_take(), ""
         except SpoolError as error:
+            self._no_fifo = f"no critical messages: {error}"
             self._serve_without_fifo(error)
             return
         if taken:
@@ -292,6 +294,7 @@ class Child:
 
     def _on_usr1(self) -> None:
         log.info("%s", self._status())
+        self.delivery.retry()
         if self._slot.state == "waiting":
             self._connect()
 
@@ -302,6 +305,7 @@ class Child:
     def _publish(self) -> None:
         slot = self._slot
         slot.heartbeat = time.monotonic()
+        slot.trouble = self._no_fifo or self.delivery.trouble
         slot.requests, slot.replies = self.link.replies + len(self.link.pending), self.link.replies
         if self.link.up:
             slot.last_received = time.time() - (self.loop.clock() - self.link.last_received)

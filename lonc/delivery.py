@@ -7,7 +7,7 @@ messages are sent by seq, and only while this child holds the host's lease.
 After the link came up messages are sent one by one at first, then twice as many with each round of replies.
 So when a message kills its receiver, it is soon found alone on the link; after `max_deliveries` such deaths it is
 held and the rest goes on. What the other side refuses becomes failed if its caller has gone away; a caller that still
-waits gets the refusal and decides itself.
+waits gets the refusal and decides itself. What it can't take for the moment waits (:mod:`lonc.postponement`).
 
 An administrator may hold, release or delete messages meanwhile (common/backlog.py): before anything is sent it is
 looked whether somebody else has written to the FIFO, and if so, what waits is read again.
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from contextlib import suppress
 
 from common.config import Config
 from common.counters import Tally
@@ -31,6 +32,7 @@ from common.protocol import unsendable
 from common.wal import is_damaged, is_locked
 from lonc.link import Link
 from lonc.outbox import Outbox
+from lonc.postponement import NOT_NOW, Postponement
 from lonc.waiters import CON_DELAYED, CriticalRequest, Waiters
 
 log = logging.getLogger(__name__)
@@ -39,8 +41,6 @@ PATIENCE = 0.25  # seconds that another writer of the FIFO may hold up this loop
 LOCKED_PAUSE = 0.05  # seconds until the next try to record what another writer kept out
 LOCKED_PATIENCE = 10.0  # seconds until that is given up
 RETRY_MARKS = 1.0  # seconds between tries to record outcomes while the disk refuses them
-POSTPONE = 30.0  # seconds before a message is sent again that the other side could not take for the moment
-NOT_NOW = (b"error: 5 ", b"error: 11 ", b"error: 28 ")  # its disk, its locks; all else that is refused is final
 REFUSALS = (b"refused", b"rejected", b"unknown_cmd", b"error:")
 
 
@@ -65,9 +65,9 @@ class Delivery:
         self._backlog_end = 0
         self._limit = 1
         self._draining = False
-        self._resume_at = 0.0  # until then nothing is sent: the other side has no room
+        self._postponement = Postponement(link.loop.clock)
         self._trouble = ""
-        self.damaged = False  # the file is at fault; the next child will set it aside
+        self.damaged = False  # the file is at fault
 
     def accept(self, request: CriticalRequest) -> None:
         """A critical message arrived; it is recorded at the end of the turn."""
@@ -76,8 +76,12 @@ class Delivery:
 
     def start(self) -> None:
         """The link is up and the lease is ours: begin to send what waits."""
-        # What was seen before the lease was ours, the child before us may have sent meanwhile.
+        # What was seen before the lease was ours, the child before us may have sent meanwhile; and who had no lease did
+        # not look whether the file is sound.
         self._outbox.forget()
+        if self._fifo is not None:
+            self._fifo.close()
+            self._fifo = None
         try:
             if self._open_if_there():
                 self._backlog_end = self._require().last_seq()
@@ -88,7 +92,7 @@ class Delivery:
     @property
     def caught_up(self) -> bool:
         """Whether everything that waited when the link came up has been answered."""
-        if self._postponed:  # for as long as that lasts, plain requests need not wait
+        if self._postponement.lasts:  # for that long plain requests need not wait
             return True
         oldest = self._in_flight[0] if self._in_flight else self._outbox.first()
         unrecorded = self._outcomes or self._unmarked
@@ -110,7 +114,7 @@ class Delivery:
         news = self._arrived or self._outcomes or (self._unmarked and now >= self._mark_again_at)
         if news and now >= self._locked_until:
             self._commit()
-        if self._outbox.behind and self.lease.held and self._link.up and not self._postponed:
+        if self._outbox.behind and self.lease.held and self._link.up and not self._postponement.lasts:
             self._load()
 
     def _commit(self) -> None:
@@ -156,7 +160,7 @@ class Delivery:
             request.failed()
 
     def _complain(self, error: SpoolError) -> None:
-        self.damaged = self.damaged or is_damaged(error)
+        self.damaged = self.damaged or (self.lease.held and is_damaged(error))
         if str(error) != self._trouble:  # one line per trouble, not one per message
             self._trouble = str(error)
             log.error("critical messages to %s can't be recorded: %s", self._host, error)
@@ -188,7 +192,7 @@ class Delivery:
 
     def _attach(self, request: CriticalRequest, row: Row) -> None:
         request.recorded = True
-        if row.state == WAITING and self._postponed:
+        if row.state == WAITING and self._postponement.lasts:
             request.failed()
         elif row.state == WAITING:
             self.waiters.attach(request)
@@ -200,7 +204,6 @@ class Delivery:
             return
         try:
             if self._open_if_there():
-                self._resume_at = 0.0
                 self._read(self._require())
         except SpoolError as error:
             self._complain(error)
@@ -211,7 +214,8 @@ class Delivery:
         self._outbox.read(fifo, {row.seq for row in self._in_flight} | self._unrecorded())
 
     def _unrecorded(self) -> set[int]:
-        return {row.seq for row, _ in self._outcomes} | {outcome.seq for outcome in self._unmarked}
+        marked = {row.seq for row, _ in self._outcomes} | {outcome.seq for outcome in self._unmarked}
+        return marked | self._postponement.seqs()
 
     def _heed_others(self) -> None:
         """If another process has written to the FIFO, read what waits again; what is in flight stays so."""
@@ -227,11 +231,11 @@ class Delivery:
     def send(self) -> None:
         """Send what may be sent now."""
         link = self._link
-        if not self.lease.held or not link.up or self._postponed or (self._draining and not self.waiters):
+        if not self.lease.held or not link.up or self._postponement.lasts or (self._draining and not self.waiters):
             return
         if self._outbox:
             self._heed_others()
-        while self._outbox and len(self._in_flight) < self._limit and link.room:
+        while self._outbox and not self._postponement and len(self._in_flight) < self._limit and link.room:
             row = self._outbox.pop()
             message = _OnLink(self, row)
             if instead := unsendable(message.command, message.encrypt, self._config.max_request):
@@ -243,25 +247,36 @@ class Delivery:
     def on_reply(self, row: Row, reply: bytes) -> None:
         """The other side has executed (or refused) the message."""
         self._in_flight.popleft()  # replies come in the order of sending
-        # Only one that was alone on the link: what is in flight behind it may be executed, and must not overtake it.
-        if reply.startswith(NOT_NOW) and not self._in_flight and not self.waiters.will_hear(row.id):
-            self._postpone(reply)
-            return
-        self._outcomes.append((row, reply))
-        self._limit = min(self._limit + 1, self._config.window)
+        if reply.startswith(NOT_NOW) and not self.waiters.will_hear(row.id):
+            self._postponement.refused(row, reply)
+        else:
+            if not reply.startswith(REFUSALS):
+                self._outcomes += self._postponement.executed()
+            self._outcomes.append((row, reply))
+            self._limit = min(self._limit + 1, self._config.window)
+        if self._postponement and not self._in_flight:
+            self._postpone()
+
+    def _postpone(self) -> None:
+        row, reply = self._postponement.begin()
+        self._tally.add("deliveries", "postponed")
+        if self._postponement.is_news:
+            log.warning("messages to %s are postponed: it answers %s", self._host, reply.decode("ascii", "replace"))
+        self._outbox.forget()
+        self._limit = self._postponement.limit(self._config.window)
+        try:
+            self._require().note(row.seq, reply.decode("ascii", "replace"))
+        except SpoolError as error:
+            self._complain(error)
+
+    def retry(self) -> None:
+        """Send what was postponed now."""
+        self._postponement.end()
 
     @property
-    def _postponed(self) -> bool:
-        return self._link.loop.clock() < self._resume_at or (self._resume_at > 0 and bool(self._in_flight))
-
-    def _postpone(self, reply: bytes) -> None:
-        """Nobody waits, and the other side has no room: the message stays, and all that wait are read again later."""
-        self._tally.add("deliveries", "postponed")
-        if not self._resume_at:
-            log.warning("messages to %s are postponed: it answers %s", self._host, reply.decode("ascii", "replace"))
-        self._resume_at = self._link.loop.clock() + POSTPONE
-        self._outbox.forget()
-        self._limit = 1
+    def trouble(self) -> str:
+        """Why critical messages don't go on although the link is up; "" if they do."""
+        return (self._trouble and f"critical messages can't be recorded: {self._trouble}") or self._postponement.words
 
     def on_link_lost(self, reason: str, suspicious: bool) -> None:
         """Record what is left, and count the death against the message that was alone on the link.
@@ -294,6 +309,7 @@ class Delivery:
         :returns: how many messages wait, and since when (UNIX time) the oldest does, or 0.
         """
         try:
+            self._look_at_disk()
             if not self._open_if_there():
                 return 0, 0.0
             self.waiters.release_gone()
@@ -306,6 +322,13 @@ class Delivery:
         except SpoolError as error:
             self._complain(error)
             return 0, 0.0
+
+    def _look_at_disk(self) -> None:
+        """Whether it takes messages again, after it did not; if nobody brings one, nobody would see that."""
+        with suppress(SpoolError):  # which is known
+            if self._trouble:
+                self._require().prove_writable()
+                self._trouble = ""
 
     def _answer_done_meanwhile(self) -> None:
         """The child before us may have sent messages that our callers brought."""
@@ -329,9 +352,11 @@ class Delivery:
         return self._fifo
 
     def close(self) -> None:
-        """Close the FIFO, then give back the lease."""
+        """Close the FIFO, move it away if it is damaged, then give back the lease."""
         if self._fifo is not None:
             self._fifo.close()
+            if self.damaged and self.lease.held:
+                self._fifo.set_aside(self._trouble)
         self.lease.close()
 
 

@@ -96,6 +96,10 @@ class Examination:
             act = "mend what it says; a damaged FIFO is set aside by lonc itself when the link comes up"
             yield failed("messages", peer.last_error, HERE, act)
             return
+        if peer.trouble:
+            act = f"mend what it says, at {host} if it answers so; then loncontrol retry {host}"
+            yield failed("messages", peer.trouble, HERE, act)
+            return
         yield good("messages", f"{peer.delayed} wait, the oldest for {oldest}" if peer.delayed else "none waits")
         if peer.held:
             act = f"loncontrol queue ls {host} --state held, then queue release, requeue or delete"

@@ -72,6 +72,8 @@ def troubles_of(peer: Peer, warn: float, crit: float, lonc_runs: bool = True) ->
     :param lonc_runs: if it does not, that no peer has a link is no news of each.
     """
     found = [(CRITICAL, f"{peer.host}: {peer.last_error}")] if peer.unreadable else []
+    if peer.trouble:
+        found.append((WARNING, f"{peer.host}: {peer.trouble}"))
     if peer.state in DOWN:
         found.append((WARNING, f"{peer.host} {peer.state} ({peer.why or 'not tried yet'})"))
     elif peer.state in LOST and lonc_runs:

@@ -38,8 +38,8 @@ COLUMNS = (
     ("NEXT TRY", "when a link that is down is tried again; `loncontrol retry HOST` tries now"),
     (
         "LAST ERROR",
-        "why there is no link, in words; of a link that is up, why a message is held or failed, or what ended the link "
-        "before this one",
+        "why there is no link, in words; of a link that is up, why messages wait or can't be recorded, why one is held "
+        "or failed, or what ended the link before this one",
     ),
 )
 
@@ -50,6 +50,7 @@ class Peer:
 
     :param idle: the link is up, and no caller is connected to it at the moment.
     :param why: the reason of a state that is not `up`, in words.
+    :param trouble: why critical messages don't go on although the link is up, in words.
     :param last_error: the last error there was, also of a link that is up.
     :param version: what it told of its software; "": it does not tell; None: it was not asked yet.
     :param version_asked: when, UNIX time.
@@ -64,6 +65,7 @@ class Peer:
     oldest: float | None = None
     next_try: float | None = None
     why: str = ""
+    trouble: str = ""
     idle: bool = False
     held: int = 0
     failed: int = 0
@@ -161,6 +163,7 @@ def _peer(host: str, slot: Slot | None, pause: Pause | None, found: Messages, ma
     now = time.time()
     state = _state(slot, max_attempts)
     why = _why(slot, pause, state, missing)
+    trouble = slot.trouble if slot and state not in ("down", "given up") else ""
     return Peer(
         host=host,
         state=state,
@@ -171,10 +174,11 @@ def _peer(host: str, slot: Slot | None, pause: Pause | None, found: Messages, ma
         oldest=found.oldest,
         next_try=max(0.0, slot.next_try - now) if slot and slot.next_try else None,
         why=why,
+        trouble=trouble,
         idle=slot is not None and state == "up" and not slot.connections + slot.waiting + slot.outstanding,
         held=found.held,
         failed=found.failed,
-        last_error=found.trouble or why or found.stuck or (slot.text if slot else ""),
+        last_error=found.trouble or why or trouble or found.stuck or (slot.text if slot else ""),
         unreadable=bool(found.trouble),
     )
 

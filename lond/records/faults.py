@@ -35,7 +35,7 @@ class Fault(enum.Enum):
 
     BUSY = (errno.EAGAIN, "database busy, try again")
     FULL = (errno.ENOSPC, "no space left on device")
-    DAMAGED = (errno.EIO, "database damaged, an administrator must act")
+    DAMAGED = (errno.EUCLEAN, "database damaged, an administrator must act")  # unlike IO, trying again is no use
     IO = (errno.EIO, "database can not be read or written")
     DENIED = (errno.EACCES, "permission denied")
     GONE = (errno.ENOENT, "no such user or domain")  # moved away while a child had the database open

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from common.delayed import Fifo, Message, Row
 from tests.helpers.activity import arrivals, make_user, message
 from tests.helpers.classic_peer import ClassicLond
 from tests.helpers.federation import Federation, Host
+from tests.helpers.members import make_member, user_directory
 from tests.helpers.waiting import eventually
 
 MakeFederation = Callable[..., Federation]
@@ -71,6 +73,30 @@ def test_a_delayed_message_that_is_refused_is_kept_as_failed(federation: MakeFed
     assert rows(here, "msul1")[2] == ("nonsense", "done", 0)
 
 
+def test_one_user_s_damaged_records_hold_up_nobody_else(federation: MakeFederation) -> None:
+    fed = federation(["msua1", "msul1"])
+    here, there = fed.hosts["msua1"], fed.hosts["msul1"]
+    for user in ("smith", "green"):
+        make_member(there, user)
+    net = here.lonnet()
+    assert net.critical("put:msu:green:env:a=1", "msul1") == "ok"
+    there.lond.stop()
+    for file in user_directory(there, "green").glob("records.db*"):
+        file.write_bytes(b"this is no database" * 1000)
+    here.lonc.stop()
+    store(here, "msul1", ["put:msu:green:env:a=2", "put:msu:smith:env:a=3"])
+    there.start_lond()
+    here.start_lonc()
+    here.wait_for_link("msul1")
+
+    def ended() -> None:
+        assert [state for _, state, _ in rows(here, "msul1")] == ["done", "failed", "done"], rows(here, "msul1")
+
+    eventually(ended)
+    assert here.lonc.log.count("was refused (error: 117 database damaged") == 1
+    assert net.reply("get:msu:smith:env:a", "msul1") == "3"
+
+
 def test_a_fifo_that_can_not_be_written_fails_messages_but_no_requests(federation: MakeFederation) -> None:
     fed = federation(["msua1", "msul1"])
     here = fed.hosts["msua1"]
@@ -99,6 +125,25 @@ def test_a_damaged_fifo_is_set_aside(federation: MakeFederation) -> None:
     kept = list(damaged.parent.glob("msul1.db.damaged-*"))
     assert [path.read_bytes()[:7] for path in kept] == [b"this is"]
     assert here.lonc.log.count("FIFO was unreadable") == 1
+
+
+def test_a_fifo_that_was_damaged_inside_while_the_host_was_down_is_set_aside(federation: MakeFederation) -> None:
+    fed = federation(["msua1", "msul1"], start=["msul1"])
+    here, there = fed.hosts["msua1"], fed.hosts["msul1"]
+    make_user(there)
+    there.lond.stop()
+    store(here, "msul1", [message(0, number) for number in range(500)])
+    here.start()
+    eventually(lambda: here.lonc.slot("msul1", "waiting").delayed == 500)  # the child that waits has opened it
+    file = here.directory / "delayed" / "msul1.db"
+    with file.open("r+b") as opened:
+        opened.seek(3 * 4096)
+        opened.write(b"x" * (file.stat().st_size - 3 * 4096))
+    there.start_lond()
+    here.lonc.signal(signal.SIGUSR1)
+    here.wait_for_link("msul1")
+    assert len(list(file.parent.glob("msul1.db.damaged-*"))) == 1
+    assert here.lonnet().critical(message(0, 0), "msul1") == "ok"
 
 
 def test_a_long_backlog_arrives_in_order_before_the_socket_appears(federation: MakeFederation) -> None:

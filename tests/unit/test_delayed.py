@@ -269,6 +269,16 @@ def test_an_attempt_at_no_message(fifo: Fifo) -> None:
     assert fifo.record_attempt(4711, "error", 5) is None
 
 
+def test_what_was_answered_in_the_future_does_not_hide_what_is_long_over(fifo: Fifo, clock: FakeClock) -> None:
+    fifo.append(messages(1, 2))
+    clock.advance(1e8)
+    fifo.commit((), [Outcome(1, DONE, b"ok")])
+    clock.advance(-1e8)
+    fifo.commit((), [Outcome(2, DONE, b"ok")])
+    clock.advance(3601)
+    assert fifo.purge(3600) == 2
+
+
 def test_purging_takes_only_what_was_answered_long_ago(fifo: Fifo, clock: FakeClock) -> None:
     fifo.append(messages(*range(1, 6)))
     fifo.commit((), [Outcome(1, DONE, b"ok"), Outcome(2, FAILED, b"no"), Outcome(3, HELD, b"")])

@@ -275,6 +275,71 @@ def test_with_others_in_flight_behind_it_a_message_fails_rather_than_be_overtake
     assert world.link.sent == [b"first", b"second"]
 
 
+FULL = b"error: 28 no space left on device"
+
+
+def left_behind(world: World, *commands: bytes) -> None:
+    """Messages on the link whose callers wait no longer."""
+    for command in commands:
+        request = world.bring(command)
+        world.turn()
+        request.failed()
+
+
+def test_where_nothing_is_executed_nothing_is_overtaken_and_all_wait(world: World) -> None:
+    opened(world)
+    left_behind(world, b"one", b"two", b"three")
+    world.link.answer(FULL, b"error: 11 busy", b"error: 22 no")
+    world.turn()
+    assert world.states()[-3:] == [(b"one", "waiting"), (b"two", "waiting"), (b"three", "failed")]
+    assert world.delivery._require().waiting(0, 9)[0].last_error == FULL.decode()
+    assert world.delivery.trouble == f"messages are postponed: it answers {FULL.decode()}"
+    world.link.now += 31
+    for _ in range(3):
+        world.turn()
+        world.link.answer(*[b"ok" for _ in world.link.pending])
+    world.turn()
+    assert world.link.sent == [b"one", b"two", b"three", b"one", b"two"]
+    assert world.states()[-3:-1] == [(b"one", "done"), (b"two", "done")]
+    assert world.delivery.trouble == ""
+
+
+def test_nothing_more_is_sent_behind_what_was_refused_for_the_moment(world: World) -> None:
+    opened(world)
+    left_behind(world, b"one", b"two")
+    world.link.answer(FULL)
+    late = world.bring(b"late")
+    world.turn()
+    assert world.link.sent == [b"one", b"two"]
+    world.link.answer(FULL)
+    world.turn()
+    assert late.reply is None, "it has its time as any other"
+    world.delivery.retry()
+    for _ in range(4):
+        world.turn()
+        world.link.answer(*[b"ok" for _ in world.link.pending])
+    world.turn()
+    assert world.link.sent == [b"one", b"two", b"one", b"two", b"late"] and late.reply == b"ok"
+
+
+def test_one_message_that_is_refused_for_ever_does_not_hold_up_the_others_for_ever(world: World) -> None:
+    opened(world)
+    left_behind(world, b"broken")
+    world.link.answer(FULL)
+    world.store(b"next", b"last")
+    for _ in range(20):
+        world.link.now += 31
+        world.delivery.look()
+        world.turn()
+        world.link.answer(*[FULL if command == b"broken" else b"ok" for command in on_link(world)])
+    world.turn()
+    assert world.states()[-3:] == [(b"broken", "failed"), (b"next", "done"), (b"last", "done")]
+
+
+def on_link(world: World) -> list[bytes]:
+    return world.link.sent[len(world.link.sent) - len(world.link.pending) :]
+
+
 def test_who_waits_hears_that_there_is_no_room(world: World) -> None:
     opened(world)
     request = world.bring(b"m")
@@ -300,6 +365,65 @@ def test_a_disk_that_refuses(world: World) -> None:
     assert world.states()[-1] == (b"sent", "done"), "the mark is made as soon as the disk takes it"
     assert world.bring(b"stored") and world.turn() is None
     assert world.link.sent[-1] == b"stored"
+
+
+def test_trouble_with_the_disk_is_told_until_it_is_over(world: World) -> None:
+    opened(world)
+    world.delivery._require()._db.execute("PRAGMA query_only = ON")
+    world.bring(b"not stored")
+    world.turn()
+    world.delivery.look()
+    assert "critical messages can't be recorded: " in world.delivery.trouble
+    world.delivery._require()._db.execute("PRAGMA query_only = OFF")
+    world.delivery.look()
+    assert world.delivery.trouble == ""
+
+
+def spoil(path: Path) -> None:
+    """Overwrite all pages but the first three."""
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(3 * 4096)
+        file.write(b"x" * (size - 3 * 4096))
+
+
+def backlog(world: World) -> Path:
+    """A file with many messages and nothing beside it."""
+    world.store(*[b"m" * 500] * 100)
+    return world.config.delayed_dir / "msul1.db"
+
+
+def damaged_files(world: World) -> list[Path]:
+    return list(world.config.delayed_dir.glob("msul1.db.damaged-*"))
+
+
+def test_a_file_that_was_opened_without_the_lease_is_checked_with_it(world: World) -> None:
+    path = backlog(world)
+    spoil(path)
+    world.delivery.look()  # as a child does that waits for its link
+    assert not world.delivery.damaged, "without the lease it is not ours to judge"
+    world.start()
+    assert len(damaged_files(world)) == 1
+    request = world.bring(b"m")
+    world.turn()
+    world.link.answer(b"ok")
+    world.turn()
+    assert request.reply == b"ok" and not world.delivery.damaged
+
+
+def test_damage_that_shows_later_moves_the_file_away_at_the_child_s_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common.delayed_file.CHECK_BYTES", 0)  # as a file that is too large to be looked through
+    spoil(backlog(world))
+    world.start()
+    assert world.delivery.damaged and damaged_files(world) == []
+    world.delivery.close()
+    assert len(damaged_files(world)) == 1
+    world.link = Link()
+    world.delivery = world.make()
+    world.start()
+    assert not world.delivery.damaged
 
 
 def test_a_draining_child_leaves_the_rest_to_its_heir(world: World) -> None:

@@ -38,6 +38,7 @@ FULL = Slot(
     attempts=7,
     host="msul1",
     text="connection refused",
+    trouble="messages are postponed",
 )
 HEADER_SIZE, SLOT_SIZE = 64, _SLOT_SIZE
 

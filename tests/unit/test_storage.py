@@ -19,7 +19,7 @@ from lond.storage import Storage
 from tests.helpers.dispatching import NOW, Lond, connection_class, make_site
 from tests.helpers.waiting import eventually
 
-DAMAGED = b"error: 5 database damaged, an administrator must act"
+DAMAGED = b"error: 117 database damaged, an administrator must act"
 FULL = b"error: 28 no space left on device"
 
 
