@@ -1,10 +1,10 @@
-"""What holds for every test: it leaves no descriptor and no process behind."""
+"""What holds for every test: it leaves no descriptor and no process behind, and what it measures is shown."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -59,6 +59,26 @@ def nothing_left_behind() -> Iterator[None]:
 
 def _is_listing(what: str) -> bool:
     return what.startswith("/proc/")  # the descriptor that reads the list stands in it
+
+
+Measured = Callable[[str], None]
+MEASURED = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Measured:
+    """Takes lines on what a test has measured and does not judge; they are shown at the end of the run."""
+    lines = request.config.stash.setdefault(MEASURED, [])
+    return lambda text: lines.append(f"{request.node.nodeid.removeprefix('tests/')}: {text}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Show what was measured."""
+    lines = config.stash.get(MEASURED, [])
+    if lines:
+        terminalreporter.section("measured")
+        for line in lines:
+            terminalreporter.line(line)
 
 
 class FakeClock:

@@ -15,6 +15,7 @@ from contextlib import suppress
 import pytest
 
 from lonnet import Lonnet
+from tests.conftest import Measured
 from tests.helpers.callers import start_caller
 from tests.helpers.federation import Federation, Host
 from tests.helpers.waiting import eventually
@@ -49,9 +50,7 @@ def writer(name: int) -> Callable[[Lonnet, Callable[[], bool], Callable[[str], N
 
 
 @pytest.mark.timeout(3600)
-def test_what_was_answered_ok_is_there(
-    federation: Callable[..., Federation], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_was_answered_ok_is_there(federation: Callable[..., Federation], measured: Measured) -> None:
     seed = random.SystemRandom().randrange(10**6)
     rng = random.Random(seed)
     fed = federation(["msua1", "msul1"], settings={"lonRetryFirst": "0.05", "lonStableAfter": "0"})
@@ -75,8 +74,7 @@ def test_what_was_answered_ok_is_there(
     stored = {number: contents(there, user(number)) for number in range(USERS)}
     missing = [line for line in acknowledged if stored[int(line[0][4:])].get(line[1]) != line[2]]
     assert missing == [], f"seed {seed}"
-    with capsys.disabled():
-        print(f"\n    {killed} children killed: {len(acknowledged)} writes answered ok, all of them there")
+    measured(f"{killed} children killed: {len(acknowledged)} writes answered ok, all of them there")
 
 
 def answered(writers: list) -> int:

@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from common.hosts_table import parse_hosts
+from tests.conftest import Measured
 from tests.helpers.federation import ROOT, Federation
 
 TABLE = ROOT / "conf" / "hosts.tab"
@@ -21,7 +20,7 @@ def pss(pid: int) -> int:
 
 
 def test_thirteen_hosts_come_up_and_answer_each_other(
-    federation: Callable[..., Federation], capsys: pytest.CaptureFixture[str]
+    federation: Callable[..., Federation], measured: Measured
 ) -> None:
     hosts = parse_hosts(TABLE.read_text(), str(TABLE))
     fed = federation(list(hosts), start=[], addresses={host.id: host.ip for host in hosts.values()})
@@ -42,6 +41,5 @@ def test_thirteen_hosts_come_up_and_answer_each_other(
     children = {name: [] for name in ("lonc", "lond")}
     for daemon in daemons:
         children[daemon.name] += [pss(pid) for pid in daemon.session() if pid != daemon.pid]
-    with capsys.disabled():
-        sizes = ", ".join(f"{name} {sum(each) / len(each):.0f} kB ({len(each)})" for name, each in children.items())
-        print(f"\n    13 hosts, {links} links up after {up_after:.1f} s; PSS per child: {sizes}")
+    sizes = ", ".join(f"{name} {sum(each) / len(each):.0f} kB ({len(each)})" for name, each in children.items())
+    measured(f"13 hosts, {links} links up after {up_after:.1f} s; PSS per child: {sizes}")

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import pytest
-
 from lonnet import Lonnet
+from tests.conftest import Measured
 from tests.helpers.callers import Caller, start_caller
 from tests.helpers.federation import Federation
 from tests.helpers.waiting import eventually
@@ -35,7 +34,7 @@ def asking(caller: int) -> Callable[[Lonnet, Callable[[], bool], Callable[[str],
     return ask
 
 
-def test_no_access_server_starves(federation: Callable[..., Federation], capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_access_server_starves(federation: Callable[..., Federation], measured: Measured) -> None:
     fed = federation(["msul1", *SERVERS], start=[])
     for number in range(CALLERS):
         (fed.hosts["msul1"].directory / "users" / "msu" / "u" / "s" / "e" / user(number)).mkdir(parents=True)
@@ -58,6 +57,5 @@ def test_no_access_server_starves(federation: Callable[..., Federation], capsys:
     for server, group in callers.items():
         answers = [float(line) for caller in group for line in caller.join()]
         rates[server] = sum(begin <= at < begin + WINDOW for at in answers) / WINDOW
-    with capsys.disabled():
-        print(f"\n    answers per second and access server: {min(rates.values()):.0f} to {max(rates.values()):.0f}")
+    measured(f"answers per second and access server: {min(rates.values()):.0f} to {max(rates.values()):.0f}")
     assert max(rates.values()) <= 1.5 * min(rates.values()), rates

@@ -1,8 +1,8 @@
 """lond and lonc against hostile and broken callers, which are plain sockets here.
 
 `msul1` is under attack. `msua1` is its honest neighbour: while an attack goes on it pings over its link, and every
-answer must be right; how long they took is printed, never judged. The attacker owns the address of `msua2`, a member
-without daemons, and one that is nobody's.
+answer must be right; how long they took is shown at the end of the run, never judged. The attacker owns the address of
+`msua2`, a member without daemons, and one that is nobody's.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Measured
 from tests.helpers.federation import Federation, Host
 from tests.helpers.waiting import eventually
 from tests.network.conftest import FederationFactory
@@ -103,7 +104,7 @@ def refusals(host: Host) -> list[str]:
 
 
 @contextmanager
-def neighbour_served(fed: Federation) -> Iterator[None]:
+def neighbour_served(fed: Federation, measured: Measured) -> Iterator[None]:
     """Meanwhile the neighbour asks over its link; every answer must be right."""
     net, times, over = fed.hosts[NEIGHBOUR].lonnet(), [], threading.Event()
 
@@ -124,21 +125,23 @@ def neighbour_served(fed: Federation) -> Iterator[None]:
             over.set()
             asking.result(ANSWER)
     middle, worst = statistics.median(times) * 1000, max(times) * 1000
-    print(f"neighbour meanwhile: {len(times)} pings, median {middle:.2f} ms, longest {worst:.2f} ms")
+    measured(f"neighbour meanwhile: {len(times)} pings, median {middle:.2f} ms, longest {worst:.2f} ms")
 
 
 @contextmanager
-def bounded(daemon_pids: Callable[[], list[int]]) -> Iterator[Callable[[], None]]:
+def bounded(daemon_pids: Callable[[], list[int]], measured: Measured) -> Iterator[Callable[[], None]]:
     """Memory grows by MEMORY at most, measured at the end and whenever the block calls what it is given."""
-    before = pss(daemon_pids())
+    before, most = pss(daemon_pids()), 0
 
     def look() -> None:
+        nonlocal most
         grown = pss(daemon_pids()) - before
-        print(f"memory: {before} KiB before, {grown:+d} KiB now")
+        most = max(most, grown)
         assert grown <= MEMORY
 
     yield look
     look()
+    measured(f"memory: {before} KiB before, at most {most} KiB more since")
 
 
 # --- lond -------------------------------------------------------------------------------------------------
@@ -180,11 +183,11 @@ def only_spares_and_links(host: Host) -> None:
     assert all(host in (TARGET, NEIGHBOUR, LATE) for state, host in states if state != "idle"), states
 
 
-def test_a_stranger_gets_nothing_and_costs_one_line(fed: Federation, attacker: Attacker) -> None:
+def test_a_stranger_gets_nothing_and_costs_one_line(fed: Federation, attacker: Attacker, measured: Measured) -> None:
     target = fed.hosts[TARGET]
     eventually(lambda: only_spares_and_links(target))
     before = set(target.lond.session())
-    with neighbour_served(fed):
+    with neighbour_served(fed, measured):
         for _ in range(200):
             assert read_to_end(attacker.connect(STRANGER_IP)) == b""
     assert set(target.lond.session()) == before, "a stranger cost a child"
@@ -201,11 +204,11 @@ def test_a_stranger_that_talks_first_gets_nothing(fed: Federation, attacker: Att
     eventually(lambda: len(refusals(fed.hosts[TARGET])) == 1)
 
 
-def test_strangers_while_the_parent_hangs(fed: Federation, attacker: Attacker) -> None:
+def test_strangers_while_the_parent_hangs(fed: Federation, attacker: Attacker, measured: Measured) -> None:
     target = fed.hosts[TARGET]
     target.lond.signal(signal.SIGSTOP)
     try:
-        with neighbour_served(fed):
+        with neighbour_served(fed, measured):
             for _ in range(1500):
                 channel = attacker.connect(STRANGER_IP)
                 channel.settimeout(10)
@@ -216,9 +219,9 @@ def test_strangers_while_the_parent_hangs(fed: Federation, attacker: Attacker) -
     eventually(lambda: only_spares_and_links(target))
 
 
-def test_wrong_answers_to_the_challenge(fed: Federation, attacker: Attacker) -> None:
+def test_wrong_answers_to_the_challenge(fed: Federation, attacker: Attacker, measured: Measured) -> None:
     target = fed.hosts[TARGET]
-    with neighbour_served(fed):
+    with neighbour_served(fed, measured):
         for _ in range(50):
             channel = attacker.connect()
             channel.sendall(b"init\n")
@@ -256,9 +259,9 @@ def test_garbage_instead_of_a_greeting(fed: Federation, attacker: Attacker, garb
     eventually(lambda: only_spares_and_links(target))
 
 
-def test_garbage_on_an_open_link_ends_that_link_only(fed: Federation, attacker: Attacker) -> None:
+def test_garbage_on_an_open_link_ends_that_link_only(fed: Federation, attacker: Attacker, measured: Measured) -> None:
     target = fed.hosts[TARGET]
-    with neighbour_served(fed):
+    with neighbour_served(fed, measured):
         for _ in range(10):
             channel = attacker.open_link()
             channel.sendall(b"\0\xff%zz:::&=\n" * 100 + b"enc:99999999999999999999:zz\nping\n")
@@ -269,9 +272,9 @@ def test_garbage_on_an_open_link_ends_that_link_only(fed: Federation, attacker: 
     eventually(lambda: only_spares_and_links(target))
 
 
-def test_an_endless_line_before_the_greeting(fed: Federation, attacker: Attacker) -> None:
+def test_an_endless_line_before_the_greeting(fed: Federation, attacker: Attacker, measured: Measured) -> None:
     target = fed.hosts[TARGET]
-    with bounded(target.lond.session), neighbour_served(fed):
+    with bounded(target.lond.session, measured), neighbour_served(fed, measured):
         for _ in range(10):
             channel = attacker.connect()
             assert flood(channel, b"i" * 65536) < FLOOD
@@ -280,9 +283,9 @@ def test_an_endless_line_before_the_greeting(fed: Federation, attacker: Attacker
     eventually(lambda: only_spares_and_links(target))
 
 
-def test_an_endless_line_on_an_open_link(fed: Federation, attacker: Attacker) -> None:
+def test_an_endless_line_on_an_open_link(fed: Federation, attacker: Attacker, measured: Measured) -> None:
     target = fed.hosts[TARGET]
-    with bounded(target.lond.session) as look, neighbour_served(fed):
+    with bounded(target.lond.session, measured) as look, neighbour_served(fed, measured):
         for _ in range(5):
             channel = attacker.open_link()
             channel.sendall(b"x" * 1_000_000)  # within lonMaxRequest: it is kept
@@ -293,10 +296,10 @@ def test_an_endless_line_on_an_open_link(fed: Federation, attacker: Attacker) ->
     eventually(lambda: only_spares_and_links(target))
 
 
-def test_a_peer_that_never_reads_its_replies(fed: Federation, attacker: Attacker) -> None:
+def test_a_peer_that_never_reads_its_replies(fed: Federation, attacker: Attacker, measured: Measured) -> None:
     target = fed.hosts[TARGET]
     requests = b"ping\n" * 20_000
-    with bounded(target.lond.session) as look, neighbour_served(fed):
+    with bounded(target.lond.session, measured) as look, neighbour_served(fed, measured):
         channel = attacker.open_link()
         sent = 0
         while sent < FLOOD and select.select([], [channel], [], 1)[1]:  # until lond takes no more
@@ -315,11 +318,13 @@ def test_a_peer_that_never_reads_its_replies(fed: Federation, attacker: Attacker
     assert refusals(target) == []
 
 
-def test_five_hundred_connections_that_say_nothing(impatient: Federation, impatient_attacker: Attacker) -> None:
+def test_five_hundred_connections_that_say_nothing(
+    impatient: Federation, impatient_attacker: Attacker, measured: Measured
+) -> None:
     fed, attacker, target = impatient, impatient_attacker, impatient.hosts[TARGET]
     most = 1 + len(target.lond.slots()) + 1 + MAX_HANDSHAKES + SPARES + SPARES + SURPLUS  # parent, links, a late one...
     largest = 0
-    with bounded(target.lond.session) as look, neighbour_served(fed):
+    with bounded(target.lond.session, measured) as look, neighbour_served(fed, measured):
         silent = []
         for number in range(500):
             silent.append(attacker.connect())
@@ -333,7 +338,7 @@ def test_five_hundred_connections_that_say_nothing(impatient: Federation, impati
         assert largest <= most
         for channel in silent:
             assert read_to_end(channel) == b""
-    print(f"lond processes: {largest} at most")
+    measured(f"lond processes: {largest} at most")
     eventually(lambda: only_spares_and_links(target))
     # The late one's first try may have found no spare in time: a refusal as well, but not the attacker's.
     reasons = [line.partition(attacker.member_ip)[2] for line in refusals(target) if attacker.member_ip in line]
@@ -342,7 +347,7 @@ def test_five_hundred_connections_that_say_nothing(impatient: Federation, impati
     assert [reason for reason in reasons if not any(words in reason for words in expected)] == []
 
 
-def test_bytes_one_at_a_time_are_a_link_all_the_same(fed: Federation, attacker: Attacker) -> None:
+def test_bytes_one_at_a_time_are_a_link_all_the_same(fed: Federation, attacker: Attacker, measured: Measured) -> None:
     channel = attacker.connect()
     channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -351,7 +356,7 @@ def test_bytes_one_at_a_time_are_a_link_all_the_same(fed: Federation, attacker: 
             assert channel.send(line[number : number + 1]) == 1
         return read_line(channel)
 
-    with neighbour_served(fed):
+    with neighbour_served(fed, measured):
         assert drip(drip(b"init\n") + b"\n") == b"ok"
         assert len(drip(b"ekey\n")) >= 32 - len(TARGET + ATTACKER)
         for _ in range(50):
@@ -378,9 +383,9 @@ def test_dripping_buys_no_time(impatient: Federation, impatient_attacker: Attack
     eventually(lambda: only_spares_and_links(target))
 
 
-def test_more_links_of_one_host_than_there_may_be(fed: Federation, attacker: Attacker) -> None:
+def test_more_links_of_one_host_than_there_may_be(fed: Federation, attacker: Attacker, measured: Measured) -> None:
     target = fed.hosts[TARGET]
-    with neighbour_served(fed):
+    with neighbour_served(fed, measured):
         links = [attacker.open_link() for _ in range(30)]
 
         def few_are_left() -> None:
@@ -444,8 +449,8 @@ def link_untouched(fed: Federation) -> Iterator[None]:
     assert "is lost" not in here.lonc.log
 
 
-def test_a_caller_with_an_endless_line(pair: Federation, call: Call) -> None:
-    with link_untouched(pair), bounded(pair.hosts[NEIGHBOUR].lonc.session):
+def test_a_caller_with_an_endless_line(pair: Federation, call: Call, measured: Measured) -> None:
+    with link_untouched(pair), bounded(pair.hosts[NEIGHBOUR].lonc.session, measured):
         for _ in range(5):
             caller = call()
             caller.sendall(b"ping\n")
@@ -461,8 +466,8 @@ def test_the_longest_request_and_one_byte_more(pair: Federation, call: Call) -> 
         assert read_to_end(caller) == b""
 
 
-def test_a_caller_that_never_reads(pair: Federation, call: Call) -> None:
-    with link_untouched(pair), bounded(pair.hosts[NEIGHBOUR].lonc.session):
+def test_a_caller_that_never_reads(pair: Federation, call: Call, measured: Measured) -> None:
+    with link_untouched(pair), bounded(pair.hosts[NEIGHBOUR].lonc.session, measured):
         deaf, other = call(), call()
         assert flood(deaf, b"ping\n" * 5000) < FLOOD
         assert ask(other, b"ping") == [b"msul1"]

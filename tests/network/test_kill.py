@@ -14,6 +14,7 @@ from collections.abc import Callable
 import pytest
 
 from lonnet import Lonnet
+from tests.conftest import Measured
 from tests.helpers.activity import arrivals, make_user, message, nothing_waits
 from tests.helpers.callers import start_caller
 from tests.helpers.federation import Daemon, Federation
@@ -58,9 +59,7 @@ def sender(caller: int) -> Callable[[Lonnet, Callable[[], bool], Callable[[str],
 
 
 @pytest.mark.timeout(3600)
-def test_no_critical_message_is_lost_or_overtaken(
-    federation: Callable[..., Federation], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_critical_message_is_lost_or_overtaken(federation: Callable[..., Federation], measured: Measured) -> None:
     seed = random.SystemRandom().randrange(10**6)
     rng = random.Random(seed)
     fed = federation(["msua1", *PEERS])
@@ -89,11 +88,10 @@ def test_no_critical_message_is_lost_or_overtaken(
     replies = Counter(answer for lines in answers for _, _, answer in lines)
     assert set(replies) <= {"ok", "con_delayed"}
     assert replies["ok"] and replies["con_delayed"], "the test must meet both"
-    with capsys.disabled():
-        print(
-            f"\n    {sum(map(len, answers))} critical messages, {dict(kills)} killed: answers {dict(replies)}, "
-            f"none lost, none out of order, {duplicates} arrived twice"
-        )
+    measured(
+        f"{sum(map(len, answers))} critical messages, {dict(kills)} killed: answers {dict(replies)}, "
+        f"none lost, none out of order, {duplicates} arrived twice"
+    )
 
 
 def some_more(callers: list, before: int) -> int:

@@ -13,6 +13,7 @@ from threading import Event
 
 import pytest
 
+from tests.conftest import Measured
 from tests.helpers.federation import ROOT
 from tests.helpers.http_browser import HttpBrowser, Reply
 from tests.helpers.waiting import eventually
@@ -178,7 +179,7 @@ def replaced(apache: Apache, before: list[int]) -> None:
     eventually(are_new, 40)
 
 
-def test_a_graceful_restart_mixes_nothing_and_leaks_no_connection(site: Site) -> None:
+def test_a_graceful_restart_mixes_nothing_and_leaks_no_connection(site: Site, measured: Measured) -> None:
     apache, readers = site.apaches[ACCESS], Readers(site, ACCESS)
     with readers.reading():
         for _ in range(2):
@@ -186,7 +187,7 @@ def test_a_graceful_restart_mixes_nothing_and_leaks_no_connection(site: Site) ->
             apache.graceful()
             replaced(apache, before)
             readers.read_on()
-    print(f"{sum(readers.rounds)} rounds, {len(readers.refused)} requests were refused by Apache while it restarted")
+    measured(f"{sum(readers.rounds)} rounds, {len(readers.refused)} requests were refused by Apache while it restarted")
     assert readers.wrong == []
     eventually(lambda: connections(site, ACCESS) <= 2 * PROCESSES * THREADS)  # one for each thread and link, at most
 
