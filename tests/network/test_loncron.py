@@ -24,6 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from common.pidfile import running_pid
 from common.version import SOFTWARE
+from tests.conftest import Measured
 from tests.helpers.federation import QUICK, ROOT, Federation, Host
 from tests.helpers.waiting import eventually
 
@@ -94,12 +95,12 @@ def stop(host: Host) -> None:
     assert stopped.returncode == 0, stopped.stderr
 
 
-def silent_run(host: Host, *arguments: str) -> None:
-    """A run of loncron, of which cron must see nothing; its log says how long it took."""
+def silent_run(host: Host, *arguments: str) -> str:
+    """A run of loncron, of which cron must see nothing; what its log says of it, with the time that it took."""
     ran = command(host, "loncron", *arguments)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
     log = (host.directory / "logs" / "loncron.log").read_text()
-    print(re.findall(r"INFO: (found .* in [\d.]+ s)$", log, re.M)[-1])
+    return str(re.findall(r"INFO: (found .* in [\d.]+ s)$", log, re.M)[-1])
 
 
 def pid(host: Host, name: str) -> int:
@@ -163,6 +164,26 @@ def test_killed_daemons_run_again_and_are_told_once(network: Federation, inbox: 
     kill_both(here)
     silent_run(here)
     assert len(inbox.messages) == 2, "to die again is news"
+
+
+def test_a_run_waits_for_all_the_dead_at_once(network: Federation, measured: Measured) -> None:
+    """With the default time limit, from which a run has its time: 10 s are allowed with 6 of 13 hosts dead."""
+    here = network.hosts[HERE]
+    command(here, "loncron", "--justcheckdaemons")
+    for host in (HERE, *ALIVE):
+        here.wait_for_link(host)
+    del here.settings["lonCheckTimeout"]
+    here.write_conf()
+    limit = here.site().config.check_timeout
+    try:
+        measured(f"{len(REFUSING) + len(SILENT)} of {len(network.hosts)} hosts dead: {silent_run(here, '--noemail')}")
+    finally:
+        here.write_conf(lonCheckTimeout=str(CHECK_SECONDS))
+    why = {text.split(" ")[1]: text for text in findings(here)["warning"] if " can't be reached: " in text}
+    assert why.keys() == {*REFUSING, *SILENT}
+    assert all(why[host].endswith(": connection refused") for host in REFUSING)
+    # Each had the whole time, and all had the same: had one been tried after another, the later ones were "not tried".
+    assert all(why[host].endswith(f" within {limit:g} s") for host in SILENT)
 
 
 def test_page_json_and_metrics_are_whole_and_for_nobody_else(network: Federation) -> None:
