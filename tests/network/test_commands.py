@@ -7,12 +7,16 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from lond.commands.registry import REGISTRY
 from lonnet import Lonnet
 from lonnet.sessions import Sessions
 from tests.helpers.federation import QUICK, Federation, Host
+from tests.helpers.fuzzed_lines import LINES
 from tests.helpers.published import put_resource
+from tests.helpers.soaking import TIMES
 
 ERROR = r"error: \d+ .+"
 ENCRYPTED = "encrypt:"
@@ -241,4 +245,33 @@ def test_fields_of_any_kind_get_a_line_and_harm_nobody(net: Lonnet, network: Fed
             reply = net.reply(f"{prefix}{name}:" + ":".join([field] * count), "msul1", timeout=30)
             assert reply != "con_lost" and "\n" not in reply
     assert net.reply("ping", "msul1") == "msul1"
-    assert "Traceback" not in network.hosts["msul1"].lond.log
+    assert " ERROR: " not in network.hosts["msul1"].lond.log
+
+
+def request(line: bytes, encrypted: bool) -> str:
+    """A line as a caller of lonnet may write it."""
+    text = line.translate(None, b"\n\r\0").decode("utf-8", "surrogateescape")
+    return f"{ENCRYPTED if encrypted else ''}{text or 'ping'}"
+
+
+# One link for all examples: what one of them does to it, the next one meets. scripts/soak takes other ones each time.
+@settings(
+    deadline=None,
+    max_examples=200 * TIMES,
+    derandomize=TIMES == 1,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(requests=st.lists(st.builds(request, LINES, st.booleans()), min_size=1, max_size=6))
+def test_lines_of_any_kind_get_a_line_and_leave_the_link_up(
+    net: Lonnet, network: Federation, requests: list[str]
+) -> None:
+    here, there = network.hosts["msua1"], network.hosts["msul1"]
+    child, files = here.lonc.slot("msul1", "up").pid, {path.name for path in there.directory.iterdir()}
+    for line in requests:
+        reply = net.reply(line, "msul1", timeout=30)
+        assert reply != "con_lost" and "\n" not in reply
+    assert net.reply("ping", "msul1") == "msul1"
+    assert here.lonc.slot("msul1", "up").pid == child
+    assert {path.name for path in there.directory.iterdir()} == files
+    assert " ERROR: " not in there.lond.log

@@ -8,15 +8,8 @@ from hypothesis import strategies as st
 
 from lond.commands.registry import REGISTRY, Pending
 from tests.helpers.dispatching import Lond, make_site
+from tests.helpers.fuzzed_lines import LINES
 from tests.helpers.soaking import TIMES
-
-# What is right often enough that the later arguments get their turn.
-LIKELY = [b"msu", b"smith", b"data", b"roles", b"..", b"../../x", b"a/../b", b"/etc", b"a=1&b=2", b"k&k", b"%", b"%0a",
-          b"", b".", b"0-3", b"a=9&n=", b"x" * 70, b"\n", b"\0", b"\xff", b"a\nb=c", b"=", b"&&"]  # fmt: skip
-FIELDS = st.lists(st.one_of(st.sampled_from(LIKELY), st.binary(max_size=20)), max_size=7)
-WORDS = st.one_of(st.sampled_from(sorted(REGISTRY)), st.binary(max_size=8))
-LINES = st.builds(lambda word, fields: b":".join([word, *fields]), WORDS, FIELDS)
-
 
 # One host for all examples of a test: what one of them stores, the next one meets.
 SHARED = [HealthCheck.function_scoped_fixture]
