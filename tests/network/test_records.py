@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from itertools import count
-from random import Random
 
 import pytest
 from hypothesis import settings
@@ -334,49 +332,3 @@ def test_calls_of_several_access_servers_equal_a_model(network: Federation) -> N
     finally:
         for net in nets:
             net.close()
-
-
-def work(user: User, caller: int, seed: int) -> tuple[Model, int]:
-    """A random sequence on a caller's own keys and on one counter that all share; what must be there of it."""
-    random, model, added = Random(seed), Model(), 0
-    own = [f"{caller}:{name}" for name in ("a", "b", "c")]
-    for step in range(60):
-        key, action = random.choice(own), random.randrange(7)
-        if action == 0:
-            user.put("ns", {key: str(step)})
-            model.hash[key] = str(step)
-        elif action == 1:
-            user.inc("ns", {key: step, "shared": step})
-            model.hash[key] = str(int(model.hash.get(key, "0")) + step)
-            added += step
-        elif action == 2:
-            user.delete("ns", key)
-            model.hash.pop(key, None)
-        elif action == 3:
-            user.store("ns", key, {"step": str(step)})
-            model.versions.setdefault(key, []).append({"step": str(step)})
-        elif action == 4:
-            assert user.get("ns", key) == {key: model.hash.get(key, "")}
-        elif action == 5:
-            assert user.dump("ns", f"^{caller}:") == model.hash
-        else:
-            versions = user.restore("ns", key).versions
-            assert [version.values for version in versions] == model.versions.get(key, [])
-    return model, added
-
-
-def test_callers_on_several_access_servers_at_once_equal_a_model(network: Federation) -> None:
-    make_member(network.hosts["msul1"], "busy")
-    nets = network.hosts["msua1"].lonnet(), network.hosts["msua2"].lonnet()
-    with ThreadPoolExecutor(6) as pool:
-        running = [
-            pool.submit(work, nets[caller % 2].user("busy", "msu"), caller, 1000 + caller) for caller in range(6)
-        ]
-        results = [future.result() for future in running]
-    busy = nets[0].user("busy", "msu")
-    expected = {key: value for model, _ in results for key, value in model.hash.items()}
-    assert busy.dump("ns") == {**expected, "shared": str(sum(added for _, added in results))}
-    latest = {rid: versions[-1] for model, _ in results for rid, versions in model.versions.items()}
-    assert busy.current("ns") == latest
-    for net in nets:
-        net.close()
