@@ -203,7 +203,7 @@ def kill_at_random(screen: Screen, federation: Federation, here: str, there: str
 
 
 def keep(federation: Federation, play: Play | None) -> None:
-    """Leave the network running until Ctrl-C."""
+    """Leave the network running until Ctrl-C, TERM or HUP."""
     first = next(iter(federation.hosts.values()))
     print(f"\nThe network runs until Ctrl-C. Its hosts live in {federation.directory}. Try, in another terminal:\n")
     print(f"   {sys.executable} -m lonnet --conf {first.conf} ping --all")
@@ -262,6 +262,19 @@ def show(screen: Screen, hosts: dict[str, Host], keep_running: bool) -> None:
     screen.check(True, "no process, no socket, no pid file is left")
 
 
+def end_as_by_ctrl_c() -> None:
+    """Have TERM and HUP (a terminal that is closed) end the demonstration as Ctrl-C does: everything is stopped."""
+    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]  # not by nohup
+
+    def end(_number: int, _frame: object) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)  # a terminal's end comes twice: of the kernel and of the shell
+        raise KeyboardInterrupt
+
+    for number in numbers:
+        signal.signal(number, end)
+
+
 def main() -> int:
     """The command; its exit code."""
     parser = argparse.ArgumentParser(
@@ -273,12 +286,17 @@ def main() -> int:
     )
     options = parser.parse_args()
     screen = Screen()
+    end_as_by_ctrl_c()
     try:
         hosts = read_table(options.hosts)
     except (ConfigError, OSError) as error:
         print(f"scripts/demo: {error}", file=sys.stderr)
         return 78
-    show(screen, hosts, options.keep)
+    try:
+        show(screen, hosts, options.keep)
+    except KeyboardInterrupt:
+        print("\nscripts/demo: interrupted; everything is stopped", file=sys.stderr)
+        return 1
     print(f"\n{'All checks passed.' if not screen.failed else f'{screen.failed} checks FAILED.'}")
     return 1 if screen.failed else 0
 
