@@ -173,7 +173,7 @@ class Play:
             )
         newest = TEXT.format(3).encode()
         eventually(lambda: self._have(present, PAGE, newest), 60)
-        self._screen.check(True, f"{', '.join(present)} have version 3")
+        self._screen.check(True, f"version 3 is on {', '.join(present)}")
         self._screen.check(self._have([away], PAGE, TEXT.format(1).encode()), f"{away} still has version 1")
         self._screen.step(f"(a) {away} comes back")
         self._hosts[away].start()
@@ -182,7 +182,7 @@ class Play:
         eventually(lambda: self._have([away], PAGE, newest), 60)
         self._screen.check(True, f"{away} has version 3: the buffered messages have arrived")
         have = [host for host in parts.others if self._file(host, PAGE).exists()]
-        self._screen.check(not have, f"the {len(parts.others)} servers that have not subscribed got nothing")
+        self._screen.check(not have, f"copies on hosts that have not subscribed: {len(have)} of {len(parts.others)}")
 
     def _go_off_line(self, host: Host) -> None:
         self.servers[host.id].stop()
