@@ -119,12 +119,13 @@ def words_of_peer(reply: str, word: str, encrypted: bool, created: float) -> str
     times = [execution.partition("=") for execution in listed.split("&") if execution]
     shown = ", ".join(f"{_clock(when)} ({kind})" for when, _, kind in times)
     what = f"{word}, of which it keeps no more than the word," if encrypted else "this command"
-    lines = [f"executed {what} for us {_times(len(times))}: {shown}" if times else f"has not executed {what} for us"]
+    asked = f"was asked {_times(len(times))} to execute {what} for us, and answered: {shown}"
+    lines = [asked if times else f"has not executed {what} for us"]
     lines.append(f"its journal begins at {_clock(since)}, its clock says {_clock(now)}")
     if since.isdigit() and int(since) > created:
         lines.append("the message is older than that journal: an earlier execution would not be known")
     if times:
-        lines.append("a link carries no ids: the executions may be those of other messages with the same command")
+        lines.append("a link carries no ids: these may be other messages with the same command")
     return "; ".join(lines)
 
 

@@ -40,14 +40,14 @@ def test_a_message_from_its_delay_to_its_execution(federation: FederationFactory
     done = traced(here, id[:30], "--peer")
     assert (done["state"], done["reply"]) == ("done", "ok")
     assert [line.split(":")[1] for line in done["perm_log"]] == ["D", "S"]  # type: ignore[attr-defined]
-    assert str(done["peer"]).startswith("msul2 executed this command for us once: ")
+    assert str(done["peer"]).startswith("msul2 was asked once to execute this command for us, and answered: ")
     assert net.critical(message(1, 0), "msul2") == "ok"
-    assert str(traced(here, id, "--peer")["peer"]).startswith("msul2 executed this command for us 2 times: ")
+    assert "msul2 was asked 2 times to execute this command for us, " in str(traced(here, id, "--peer")["peer"])
     assert arrivals(there).by_caller == {1: [0, 0]}
 
     text = control(here, "trace", secret, "--peer").stdout
     assert f"{secret} to msul2, seq 2: done" in text and ": rolesput\n" in text and "old-secret" not in text
-    assert "executed rolesput, of which it keeps no more than the word, for us once: " in text
+    assert "was asked once to execute rolesput, of which it keeps no more than the word, for us, and answered: " in text
     journal = (there.directory / "logs" / "lond.journal").read_text()
     assert "secret" not in journal and "smith" not in journal
 

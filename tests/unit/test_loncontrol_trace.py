@@ -15,8 +15,8 @@ from loncontrol.trace import words_of_peer
         ("error: 22 \x1b", "keeps no journal (it answers error: 22 \\x1b); whether"),
         ("5000::", "has an empty journal, or keeps none; whether it executed the message can't be told"),
         ("5000:1000:", "has not executed this command for us; its journal begins at "),
-        ("5000:1000:2000=ok", "executed this command for us once: "),
-        ("5000:1000:2000=ok&3000=error 2", "executed this command for us 2 times: "),
+        ("5000:1000:2000=ok", "was asked once to execute this command for us, and answered: "),
+        ("5000:1000:2000=ok&3000=error 2", "was asked 2 times to execute this command for us, and answered: "),
     ],
 )
 def test_the_words_of_the_peer(reply: str, words: str) -> None:
@@ -29,4 +29,4 @@ def test_what_the_journal_can_not_know_is_said() -> None:
     assert words_of_peer("5000:1000:", "passwd", True, 1500.0).startswith(
         "has not executed passwd, of which it keeps no more than the word, for us; "
     )
-    assert "may be those of other messages" in words_of_peer("5000:1000:2000=ok", "log", False, 1500.0)
+    assert "these may be other messages" in words_of_peer("5000:1000:2000=ok", "log", False, 1500.0)
