@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from common.backlog import KEPT, Backlog, may_requeue
@@ -107,7 +108,8 @@ def _change(
         if "yes" in options and not confirmed("Go on?", options.yes):
             return complain(f"nothing was {done}: a person at a terminal must say yes, or --yes", USAGE)
         changed = _in_parts(backlog, change, chosen)
-    say(f"{changed} of {host}'s messages {done}{_on_the_link(control, host, done)}")
+    may_be_sent = done in ("held", "deleted") and any(state != FAILED for state in changed)
+    say(f"{changed.total()} of {host}'s messages {done}{_on_the_link(control, host) if may_be_sent else ''}")
     return OK if changed else complain("they had changed meanwhile; look again")
 
 
@@ -127,13 +129,13 @@ def _chosen(backlog: Backlog, ids: Sequence[str], done: str, state: str, applies
     return chosen
 
 
-def _in_parts(backlog: Backlog, change: Change, ids: list[str]) -> int:
-    """How many messages were changed; between two transactions others get their turn."""
-    changed = 0
+def _in_parts(backlog: Backlog, change: Change, ids: list[str]) -> Counter[str]:
+    """How many messages were changed, by their state; between two transactions others get their turn."""
+    changed: Counter[str] = Counter()
     for at in range(0, len(ids), PART):
         if at:
             time.sleep(PAUSE)
-        changed += len(change(backlog, ids[at : at + PART]))
+        changed.update(row.state for row in change(backlog, ids[at : at + PART]))
     return changed
 
 
@@ -156,8 +158,8 @@ def _standing(row: Row) -> str:
     return f"it is {row.state}"
 
 
-def _on_the_link(control: Control, host: str, done: str) -> str:
-    if done not in ("held", "deleted") or control.lonc.state is not State.RUNNING:
+def _on_the_link(control: Control, host: str) -> str:
+    if control.lonc.state is not State.RUNNING:
         return ""
     if not any(
         peer.host == host and peer.state in ("up", "delivering", "draining") for peer in peers(control.site, True)

@@ -119,6 +119,16 @@ def test_what_was_refused_is_tried_again_at_the_end(fed: Federation, here: Host)
     eventually(lambda: arrivals(fed.hosts["msul2"]).by_caller == {1: [0, 3, 1]})
 
 
+def test_of_a_refused_message_nobody_fears_that_it_is_on_the_link(fed: Federation, here: Host) -> None:
+    with_backlog(here, lambda backlog: backlog.commit([], [Outcome(2, FAILED, b"error: 2 no such user")]))
+    make_user(fed.hosts["msul2"])
+    fed.hosts["msul2"].start_lond()
+    assert control(here, "retry", "msul2").returncode == 0
+    here.wait_for_link("msul2")
+    gone = control(here, "queue", "delete", "msul2", "--state", "failed", "--yes")
+    assert gone.stdout.endswith("1 of msul2's messages deleted\n")
+
+
 def test_deleted_messages_leave_a_line_in_the_perm_log_and_are_not_sent(fed: Federation, here: Host) -> None:
     second, third = ids(here)[1:3]
     result = control(here, "queue", "delete", "msul2", second[:16], third, "--yes")
