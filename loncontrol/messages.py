@@ -85,7 +85,12 @@ def line(host: str, row: Row) -> list[str]:
     text = loggable(row.command).decode("ascii")
     text = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
     age = duration(max(0.0, time.time() - row.created))
-    return [host, str(row.seq), row.id, row.state, age, str(row.attempts), text, _error(row)]
+    return [host, str(row.seq), row.id, row.state, age, str(_attempts(row)), text, _error(row)]
+
+
+def _attempts(row: Row) -> int:
+    """How often it was sent for certain: the link ended under it alone, or its last reply came."""
+    return row.attempts + (row.reply is not None)
 
 
 def _error(row: Row) -> str:
@@ -103,7 +108,7 @@ def described(host: str, row: Row) -> dict[str, object]:
         "state": row.state,
         "created": row.created,
         "accepted": time.ctime(row.created),
-        "attempts": row.attempts,
+        "attempts": _attempts(row),
         "last_error": row.last_error,
         "reply": reply,
         "command": loggable(row.command).decode("ascii"),

@@ -151,7 +151,7 @@ def _tell(found: list[dict[str, object]], lines: list[str]) -> None:
 def _about(story: dict[str, object]) -> Iterator[str]:
     yield f"accepted  {story['accepted']}: {story['command']}"
     if story["attempts"]:
-        yield f"attempts  {story['attempts']} that ended without a reply"
+        yield f"attempts  {story['attempts']}"
     if story["last_error"]:
         yield f"error     {story['last_error']}"
     if isinstance(story["finished"], float):

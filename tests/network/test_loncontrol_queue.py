@@ -110,6 +110,7 @@ def test_what_was_refused_is_tried_again_at_the_end(fed: Federation, here: Host)
     with_backlog(here, lambda backlog: backlog.commit([], [Outcome(2, FAILED, b"error: 2 no such user")]))
     second = ids(here, "--state", "failed")[0]
     assert "error: 2 no such user" in control(here, "queue", "ls").stdout
+    assert [row["attempts"] for row in listed(here)] == [0, 1, 0, 0], "it was sent, or nobody could have refused it"
     assert control(here, "queue", "requeue", "msul2", "--yes").returncode == 0
     last = listed(here)[-1]
     assert (last["id"], last["seq"], last["last_error"]) == (second, 5, "refused: error: 2 no such user")
