@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from contextlib import suppress
 
 from common.config import Config
 from common.counters import Tally
@@ -29,18 +28,14 @@ from common.lease import Lease
 from common.metrics import LONC, Layout
 from common.permlog import ENCRYPT, Event, PermLog
 from common.protocol import unsendable
-from common.wal import is_damaged, is_locked
 from lonc.link import Link
 from lonc.outbox import Outbox
 from lonc.postponement import NOT_NOW, Postponement
+from lonc.recorder import Recorder
 from lonc.waiters import CON_DELAYED, CriticalRequest, Waiters
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 0.25  # seconds that another writer of the FIFO may hold up this loop at a time
-LOCKED_PAUSE = 0.05  # seconds until the next try to record what another writer kept out
-LOCKED_PATIENCE = 10.0  # seconds until that is given up
-RETRY_MARKS = 1.0  # seconds between tries to record outcomes while the disk refuses them
 REFUSALS = (b"refused", b"rejected", b"unknown_cmd", b"error:")
 
 
@@ -51,14 +46,10 @@ class Delivery:
         self.lease = Lease(config.delayed_dir, host)
         self._host, self._config, self._link, self._perm_log = host, config, link, perm_log
         self._tally = tally or Tally(Layout(LONC))
-        self._fifo: Fifo | None = None
+        self._recorder = Recorder(host, config, link, self.lease, self._tally)
         self._version = -1
         self._arrived: list[CriticalRequest] = []
         self._outcomes: list[tuple[Row, bytes]] = []
-        self._unmarked: list[Outcome] = []  # outcomes that the disk refused; tried again
-        self._mark_again_at = 0.0
-        self._locked_since: float | None = None
-        self._locked_until = 0.0
         self.waiters = Waiters(host, config, perm_log)
         self._outbox = Outbox(config.window_bytes)
         self._in_flight: deque[Row] = deque()
@@ -66,8 +57,6 @@ class Delivery:
         self._limit = 1
         self._draining = False
         self._postponement = Postponement(link.loop.clock)
-        self._trouble = ""
-        self.damaged = False  # the file is at fault
 
     def accept(self, request: CriticalRequest) -> None:
         """A critical message arrived; it is recorded at the end of the turn."""
@@ -76,18 +65,15 @@ class Delivery:
 
     def start(self) -> None:
         """The link is up and the lease is ours: begin to send what waits."""
-        # What was seen before the lease was ours, the child before us may have sent meanwhile; and who had no lease did
-        # not look whether the file is sound.
+        # What was seen before the lease was ours, the child before us may have sent meanwhile.
         self._outbox.forget()
-        if self._fifo is not None:
-            self._fifo.close()
-            self._fifo = None
+        self._recorder.reopen()
         try:
-            if self._open_if_there():
-                self._backlog_end = self._require().last_seq()
-                self._answer_done_meanwhile()
+            if fifo := self._recorder.fifo_if_there():
+                self._backlog_end = fifo.last_seq()
+                self._answer_done_meanwhile(fifo)
         except SpoolError as error:
-            self._complain(error)
+            self._recorder.complain(error)
 
     @property
     def caught_up(self) -> bool:
@@ -95,13 +81,13 @@ class Delivery:
         if self._postponement.lasts:  # for that long plain requests need not wait
             return True
         oldest = self._in_flight[0] if self._in_flight else self._outbox.first()
-        unrecorded = self._outcomes or self._unmarked
+        unrecorded = self._outcomes or self._recorder.unmarked
         return not (self._outbox.behind or unrecorded or (oldest and oldest.seq <= self._backlog_end))
 
     @property
     def idle(self) -> bool:
         """Whether nothing is in flight and no caller of ours waits."""
-        return not (self._in_flight or self._outcomes or self._unmarked or self._arrived or self.waiters)
+        return not (self._in_flight or self._outcomes or self._recorder.unmarked or self._arrived or self.waiters)
 
     @property
     def wants_room(self) -> bool:
@@ -110,9 +96,7 @@ class Delivery:
 
     def record(self) -> None:
         """Record what the turn brought, and answer; to be called at the end of every turn, before :meth:`send`."""
-        now = self._link.loop.clock()
-        news = self._arrived or self._outcomes or (self._unmarked and now >= self._mark_again_at)
-        if news and now >= self._locked_until:
+        if self._recorder.is_due(bool(self._arrived or self._outcomes)):
             self._commit()
         if self._outbox.behind and self.lease.held and self._link.up and not self._postponement.lasts:
             self._load()
@@ -120,36 +104,15 @@ class Delivery:
     def _commit(self) -> None:
         arrived, self._arrived = [request for request in self._arrived if request.reply is None], []
         outcomes, self._outcomes = self._outcomes, []
-        marks = self._unmarked + [Outcome(row.seq, self._state_for(row, reply), reply) for row, reply in outcomes]
-        begun = self._link.loop.clock()
-        try:
-            rows = self._require().commit([Message(request.id, request.command) for request in arrived], marks)
-            self._unmarked, self._trouble, self._locked_since = [], "", None
-        except SpoolError as error:
-            self._unmarked, rows = marks, []
-            self._mark_again_at = self._link.loop.clock() + RETRY_MARKS
-            if is_locked(error) and self._waits_for_lock():
-                self._arrived, arrived = arrived, []
-            else:
-                self._complain(error)
-        self._tally.observe("commit_seconds", self._link.loop.clock() - begun)
+        marks = [Outcome(row.seq, self._state_for(row, reply), reply) for row, reply in outcomes]
+        rows = self._recorder.commit([Message(request.id, request.command) for request in arrived], marks)
         self._tell_callers(outcomes)  # what the other side answered is true, whether it could be recorded or not
-        if rows:
+        if rows is None:
+            self._arrived = arrived
+        elif rows:
             self._take_rows(arrived, rows)
         else:
             self._refuse(arrived)
-
-    def _waits_for_lock(self) -> bool:
-        """Whether to try again soon, because another writer keeps the FIFO to itself."""
-        loop = self._link.loop
-        now = loop.clock()
-        if self._locked_since is None:
-            self._locked_since = now
-        if not self._link.up or now - self._locked_since >= LOCKED_PATIENCE:
-            return False
-        self._locked_until = now + LOCKED_PAUSE
-        loop.call_later(LOCKED_PAUSE, lambda: None)  # a turn, in which it is tried
-        return True
 
     def _state_for(self, row: Row, reply: bytes) -> str:
         # Refused, a message that nobody hears of is kept.
@@ -158,12 +121,6 @@ class Delivery:
     def _refuse(self, arrived: list[CriticalRequest]) -> None:
         for request in arrived:
             request.failed()
-
-    def _complain(self, error: SpoolError) -> None:
-        self.damaged = self.damaged or (self.lease.held and is_damaged(error))
-        if str(error) != self._trouble:  # one line per trouble, not one per message
-            self._trouble = str(error)
-            log.error("critical messages to %s can't be recorded: %s", self._host, error)
 
     def _tell_callers(self, outcomes: list[tuple[Row, bytes]]) -> None:
         refused = 0
@@ -203,10 +160,12 @@ class Delivery:
         if not self._outbox.has_room:
             return
         try:
-            if self._open_if_there():
-                self._read(self._require())
+            if fifo := self._recorder.fifo_if_there():
+                self._read(fifo)
+            else:
+                self._outbox.behind = False
         except SpoolError as error:
-            self._complain(error)
+            self._recorder.complain(error)
             self._outbox.behind, self._version = False, -1  # the next look tries again
 
     def _read(self, fifo: Fifo) -> None:
@@ -214,17 +173,17 @@ class Delivery:
         self._outbox.read(fifo, {row.seq for row in self._in_flight} | self._unrecorded())
 
     def _unrecorded(self) -> set[int]:
-        marked = {row.seq for row, _ in self._outcomes} | {outcome.seq for outcome in self._unmarked}
+        marked = {row.seq for row, _ in self._outcomes} | {outcome.seq for outcome in self._recorder.unmarked}
         return marked | self._postponement.seqs()
 
     def _heed_others(self) -> None:
         """If another process has written to the FIFO, read what waits again; what is in flight stays so."""
         try:
-            if self._require().data_version() != self._version:
+            if self._recorder.fifo().data_version() != self._version:
                 self._outbox.forget()
                 self._load()
         except SpoolError as error:  # what can't be looked at must not be sent: it may have been held
-            self._complain(error)
+            self._recorder.complain(error)
             self._outbox.forget()
             self._outbox.behind, self._version = False, -1
 
@@ -265,9 +224,9 @@ class Delivery:
         self._outbox.forget()
         self._limit = self._postponement.limit(self._config.window)
         try:
-            self._require().note(row.seq, reply.decode("ascii", "replace"))
+            self._recorder.fifo().note(row.seq, reply.decode("ascii", "replace"))
         except SpoolError as error:
-            self._complain(error)
+            self._recorder.complain(error)
 
     def retry(self) -> None:
         """Send what was postponed now."""
@@ -276,23 +235,30 @@ class Delivery:
     @property
     def trouble(self) -> str:
         """Why critical messages don't go on although the link is up; "" if they do."""
-        return (self._trouble and f"critical messages can't be recorded: {self._trouble}") or self._postponement.words
+        if self._recorder.trouble:
+            return f"critical messages can't be recorded: {self._recorder.trouble}"
+        return self._postponement.words
+
+    @property
+    def damaged(self) -> bool:
+        """Whether the FIFO's file is at fault, so that this child must end."""
+        return self._recorder.damaged
 
     def on_link_lost(self, reason: str, suspicious: bool) -> None:
         """Record what is left, and count the death against the message that was alone on the link.
 
         :param suspicious: what was on the link may be the reason of its end.
         """
-        if self._arrived or self._outcomes or self._unmarked:
+        if self._arrived or self._outcomes or self._recorder.unmarked:
             self._commit()
         if suspicious and len(self._in_flight) == len(self._link.pending) == 1:
             self._blame(self._in_flight[0], reason)
 
     def _blame(self, row: Row, reason: str) -> None:
         try:
-            now = self._require().record_attempt(row.seq, reason, self._config.max_deliveries)
+            now = self._recorder.fifo().record_attempt(row.seq, reason, self._config.max_deliveries)
         except SpoolError as error:
-            self._complain(error)
+            self._recorder.complain(error)
             return
         self._tally.add("deliveries", "interrupted")
         if now and now.state == HELD:
@@ -309,54 +275,31 @@ class Delivery:
         :returns: how many messages wait, and since when (UNIX time) the oldest does, or 0.
         """
         try:
-            self._look_at_disk()
-            if not self._open_if_there():
+            self._recorder.look_at_disk()
+            fifo = self._recorder.fifo_if_there()
+            if fifo is None:
+                self._outbox.behind = False
                 return 0, 0.0
             self.waiters.release_gone()
-            fifo = self._require()
             if fifo.data_version() != self._version:
                 self._outbox.forget()
             if self.lease.held:
                 fifo.purge(self._config.keep_done)
             return fifo.waiting_count(), fifo.oldest() or 0.0
         except SpoolError as error:
-            self._complain(error)
+            self._recorder.complain(error)
             return 0, 0.0
 
-    def _look_at_disk(self) -> None:
-        """Whether it takes messages again, after it did not; if nobody brings one, nobody would see that."""
-        with suppress(SpoolError):  # which is known
-            if self._trouble:
-                self._require().prove_writable()
-                self._trouble = ""
-
-    def _answer_done_meanwhile(self) -> None:
+    def _answer_done_meanwhile(self, fifo: Fifo) -> None:
         """The child before us may have sent messages that our callers brought."""
         for id in self.waiters.ids():
-            row = self._require().find(id)
+            row = fifo.find(id)
             if row and row.state != WAITING:
                 self.waiters.answer(id, CON_DELAYED if row.reply is None else row.reply)
 
-    def _open_if_there(self) -> bool:
-        # A host without critical messages costs no database connection.
-        if self._fifo is None and not (self._config.delayed_dir / f"{self._host}.db").exists():
-            self._outbox.behind = False
-            return False
-        self._require()
-        return True
-
-    def _require(self) -> Fifo:
-        if self._fifo is None:
-            held = self.lease.held
-            self._fifo = Fifo(self._config.delayed_dir, self._host, set_aside=held, patience=PATIENCE)
-        return self._fifo
-
     def close(self) -> None:
-        """Close the FIFO, move it away if it is damaged, then give back the lease."""
-        if self._fifo is not None:
-            self._fifo.close()
-            if self.damaged and self.lease.held:
-                self._fifo.set_aside(self._trouble)
+        """Close the FIFO, then give back the lease."""
+        self._recorder.close()
         self.lease.close()
 
 

@@ -14,7 +14,8 @@ from common.config import Config
 from common.delayed import DONE, WAITING, Fifo, Message
 from common.errors import SpoolError
 from common.permlog import PermLog
-from lonc.delivery import LOCKED_PATIENCE, LOCKED_PAUSE, Delivery
+from lonc.delivery import Delivery
+from lonc.recorder import LOCKED_PATIENCE, LOCKED_PAUSE
 from lonc.waiters import CON_DELAYED, CON_FAILED, CriticalRequest
 
 
@@ -122,7 +123,7 @@ def test_a_host_without_messages_costs_no_database(world: World) -> None:
 def test_one_commit_for_all_messages_of_a_turn_and_one_for_all_outcomes(world: World) -> None:
     opened(world)
     statements: list[str] = []
-    world.delivery._require()._db.set_trace_callback(statements.append)
+    world.delivery._recorder.fifo()._db.set_trace_callback(statements.append)
     requests = [world.bring(b"m%d" % number) for number in range(50)]
     world.turn()
     assert statements.count("COMMIT") == 1
@@ -219,7 +220,7 @@ def test_who_is_blamed_for_a_death(world: World, by_peer: bool, alone: bool, att
         world.bring(b"m%d" % number, f"{number + 5000:032x}")
     world.turn()
     world.delivery.on_link_lost("gone", by_peer)
-    row = world.delivery._require().find(f"{5000:032x}")
+    row = world.delivery._recorder.fifo().find(f"{5000:032x}")
     assert row is not None and row.attempts == attempts and row.state == "waiting"
 
 
@@ -292,7 +293,7 @@ def test_where_nothing_is_executed_nothing_is_overtaken_and_all_wait(world: Worl
     world.link.answer(FULL, b"error: 11 busy", b"error: 22 no")
     world.turn()
     assert world.states()[-3:] == [(b"one", "waiting"), (b"two", "waiting"), (b"three", "failed")]
-    assert world.delivery._require().waiting(0, 9)[0].last_error == FULL.decode()
+    assert world.delivery._recorder.fifo().waiting(0, 9)[0].last_error == FULL.decode()
     assert world.delivery.trouble == f"messages are postponed: it answers {FULL.decode()}"
     world.link.now += 31
     for _ in range(3):
@@ -353,13 +354,13 @@ def test_a_disk_that_refuses(world: World) -> None:
     opened(world)
     sent = world.bring(b"sent")
     world.turn()
-    world.delivery._require()._db.execute("PRAGMA query_only = ON")
+    world.delivery._recorder.fifo()._db.execute("PRAGMA query_only = ON")
     failed = world.bring(b"not stored")
     world.link.answer(b"ok")
     world.turn()
     assert (sent.reply, failed.reply) == (b"ok", CON_FAILED)
     assert b":F:msul1:not stored:" in world.perm_log.read_bytes()
-    world.delivery._require()._db.execute("PRAGMA query_only = OFF")
+    world.delivery._recorder.fifo()._db.execute("PRAGMA query_only = OFF")
     world.link.now += 2
     world.turn()
     assert world.states()[-1] == (b"sent", "done"), "the mark is made as soon as the disk takes it"
@@ -369,12 +370,12 @@ def test_a_disk_that_refuses(world: World) -> None:
 
 def test_trouble_with_the_disk_is_told_until_it_is_over(world: World) -> None:
     opened(world)
-    world.delivery._require()._db.execute("PRAGMA query_only = ON")
+    world.delivery._recorder.fifo()._db.execute("PRAGMA query_only = ON")
     world.bring(b"not stored")
     world.turn()
     world.delivery.look()
     assert "critical messages can't be recorded: " in world.delivery.trouble
-    world.delivery._require()._db.execute("PRAGMA query_only = OFF")
+    world.delivery._recorder.fifo()._db.execute("PRAGMA query_only = OFF")
     world.delivery.look()
     assert world.delivery.trouble == ""
 
@@ -571,7 +572,7 @@ def test_however_large_the_messages_are_few_are_in_memory(world: World) -> None:
 @contextmanager
 def locked(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Another process writes to the FIFO, and goes on and on."""
-    monkeypatch.setattr("lonc.delivery.PATIENCE", 0.0)
+    monkeypatch.setattr("lonc.recorder.PATIENCE", 0.0)
     world.delivery.close()
     world.delivery = world.make()
     opened(world)
