@@ -636,6 +636,7 @@ class _Link(threading.Thread):
         poller.register(self._lond.gate, select.POLLIN)
         if self._caller:  # a stranger's bytes are not read before it is refused
             poller.register(self._socket, select.POLLIN)
+        self._note_early_bytes()  # what came with the request itself
         while True:
             ready = {fd for fd, _ in poller.poll()}
             if self._socket.fileno() in ready:

@@ -363,6 +363,18 @@ def test_second_request_in_the_same_segment_is_a_violation(serial_lond: ClassicL
     assert (violation.host, violation.asked, violation.arrived) == ("msua1", b"ping", b"load\n")
 
 
+def test_a_second_request_in_the_same_segment_during_hold_is_seen_at_once(
+    serial_lond: ClassicLond, caller: Caller
+) -> None:
+    lonc = caller(serial_lond)
+    lonc.set_up()
+    serial_lond.hold()
+    lonc.send(b"ping", b"load")
+    serial_lond.wait_until(lambda peer: [v.arrived for v in peer.violations] == [b"load\n"])
+    serial_lond.release()
+    assert [lonc.read_line(), lonc.read_line()] == [b"msul1", b"unknown_cmd"]
+
+
 def test_half_a_request_during_hold_is_seen_at_once(serial_lond: ClassicLond, caller: Caller) -> None:
     lonc = caller(serial_lond)
     lonc.set_up()
