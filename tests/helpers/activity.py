@@ -48,21 +48,26 @@ def _first_arrivals(numbers: list[int]) -> list[int]:
     return list(dict.fromkeys(numbers))
 
 
-def arrivals(host: Host) -> Arrivals:
-    """Read the user's activity log from the host's disk."""
-    found = Arrivals()
+def executions(host: Host) -> list[tuple[int, int]]:
+    """Read the user's activity log from the host's disk: caller and number of each message, as they were executed."""
     path = host.directory / "users" / DOMAIN / "s" / "m" / "i" / USER / "records.db"
     if not path.exists():
-        return found
+        return []
     db = sqlite3.connect(path)
     try:
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'activity'").fetchone():
-            return found  # lond is just making it
-        for (text,) in db.execute("SELECT text FROM activity ORDER BY rowid"):
-            caller, number = bytes(text).split(b"_")
-            found.by_caller[int(caller)].append(int(number))
+            return []  # lond is just making it
+        lines = [bytes(text).split(b"_") for (text,) in db.execute("SELECT text FROM activity ORDER BY rowid")]
     finally:
         db.close()
+    return [(int(caller), int(number)) for caller, number in lines]
+
+
+def arrivals(host: Host) -> Arrivals:
+    """What the host has executed until now."""
+    found = Arrivals()
+    for caller, number in executions(host):
+        found.by_caller[caller].append(number)
     return found
 
 
