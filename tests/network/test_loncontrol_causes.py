@@ -1,18 +1,21 @@
 """A network in which something is wrong with every peer but one; what loncontrol says of each names the cause.
 
-msul1 holds back a message, msul2 is paused, msul3 is dead, and hubl1 has a wrong address of ours in its table.
+msul1 holds back a message, msul2 is paused, msul3 is dead, and hubl1 has a wrong address of ours in its table. The
+tests that only look come first; the last one acts, with all commands that change something.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
+from loncontrol.command_line import COMMANDS
 from tests.helpers.activity import message
 from tests.helpers.classic_peer import ClassicLond
 from tests.helpers.federation import QUICK, Federation, Host
@@ -28,6 +31,7 @@ SETTINGS = {
     "lonDeadAfter": "3000",
     "lonLoadLim": "10000",  # whatever else this machine does
 }
+TROUBLE = {"msua1": "up", "msul1": "up", "msul2": "paused", "msul3": "given up", "hubl1": "given up"}
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +41,7 @@ def fed() -> Iterator[Federation]:
         bring_into_trouble(made)
         yield made
     finally:
+        control(made.hosts["msua1"], "stop")  # what the last test has started
         made.close()
 
 
@@ -63,12 +68,7 @@ def bring_into_trouble(made: Federation) -> None:
     made.hosts["msul1"].wait_for_link("msua1")
     assert control(here, "retry", "msul1").returncode == 0
     here.wait_for_link("msul1")
-    eventually(
-        lambda: (
-            states(here) == {"msua1": "up", "msul1": "up", "msul2": "paused", "msul3": "given up", "hubl1": "given up"}
-        ),
-        60,
-    )
+    eventually(lambda: states(here) == TROUBLE, 60)
 
 
 def states(here: Host) -> dict[str, str]:
@@ -174,3 +174,75 @@ def test_nothing_but_text_goes_into_a_pipe(here: Host) -> None:
     for arguments in (["peers"], ["hosts"], ["queue", "ls"], ["queue", "shape"], ["config", "show"], ["children"]):
         result = control(here, *arguments, TERM="xterm")
         assert result.returncode == 0 and "\x1b" not in result.stdout and "─" not in result.stdout
+
+
+# What is typed on msua1, one after the other: line, exit code, words that are told. ID is the held message. smith is
+# nobody on msul1, so that the message is refused as soon as it is sent.
+ON_DAEMONS = [
+    ("status", 0, "msul2 is paused since"),
+    ("configtest", 0, ""),
+    ("try-restart", 0, "lonc started"),
+    ("reload", 0, ""),
+    ("force-reload", 0, ""),
+    ("restart", 0, "lonc started"),
+    ("stop", 0, "lonc stopped"),
+    ("status", 3, "lonc: stopped"),
+    ("trace ID --peer", 0, "msul1 can't be asked"),
+    ("start", 0, "lonc started"),
+]
+ON_LINKS_AND_MESSAGES = [
+    ("trace ID --peer", 0, "held by hand by ada: ask first"),
+    ("queue show msul1 ID", 0, "state       held"),
+    ("queue hold msul1", 1, "no message for msul1 is waiting and can be held"),
+    ("queue requeue msul1 ID --yes", 1, "queue release"),
+    ("retry msul2", 1, "loncontrol resume msul2"),
+    ("retry --all", 0, ""),
+    ("pause msul3 --why 'it is dead'", 0, "msul3 is paused"),
+    ("resume msul3", 0, "msul3 is resumed"),
+    ("queue release msul1 --dry-run", 0, "1 of msul1's messages would be released"),
+    ("queue release msul1 ID", 0, "1 of msul1's messages released"),
+    ("queue requeue msul1 ID --yes", 0, "1 of msul1's messages requeued"),
+    ("queue delete msul1 ID --yes", 0, "1 of msul1's messages deleted"),
+    ("trace ID", 0, "was refused (error: 2 "),
+    ("resume msul2", 0, "msul2 is resumed"),
+]
+ON_FILES = [
+    ("remove-host msul3", 0, "msul3"),
+    ("add-host msul3:msu:library:msul3.example.org:192.0.2.3", 0, "msul3"),
+    ("install --root ROOT --dry-run", 0, "would"),
+    (
+        "setup --root ROOT --yes --host-id msul9 --domain msu --role library --hostname localhost --address 192.0.2.9",
+        0,
+        "",
+    ),
+]
+LOOKING = ("peers", "doctor", "check", "hosts", "config show", "queue ls", "queue shape", "children")  # above
+
+
+def test_every_command_is_typed_in_this_network() -> None:
+    lines = [f"{line} " for line, _, _ in (*ON_DAEMONS, *ON_LINKS_AND_MESSAGES, *ON_FILES)]
+    typed = {name for name in COMMANDS if any(line.startswith(f"{name} ") for line in lines)}
+    assert typed | {*LOOKING} == {*COMMANDS} and not typed & {*LOOKING}
+
+
+def test_all_that_can_be_done_about_it(fed: Federation, here: Host) -> None:
+    [row] = json.loads(control(here, "queue", "ls", "msul1", "--json").stdout)
+    values = {"ID": row["id"], "ROOT": str(fed.directory / "root")}
+
+    def type_all(acts: Sequence[tuple[str, int, str]]) -> None:
+        for line, code, words in acts:
+            arguments = [values.get(word, word) for word in shlex.split(line)]
+            eventually(lambda arguments=arguments, code=code, words=words: type_one(here, arguments, code, words))
+
+    type_all(ON_DAEMONS)
+    eventually(lambda: states(here) == TROUBLE, 60)
+    type_all(ON_LINKS_AND_MESSAGES)
+    eventually(lambda: states(here)["msul2"] == "up")
+    assert json.loads(control(here, "queue", "ls", "msul1", "--json").stdout) == []
+    type_all(ON_FILES)
+
+
+def type_one(here: Host, arguments: Sequence[str], code: int, words: str) -> None:
+    """Type a line; what a daemon does about the one before may take a moment, and this one says so and does nothing."""
+    result = control(here, *arguments)
+    assert (result.returncode, words in result.stdout + result.stderr) == (code, True), (arguments, result)
