@@ -21,6 +21,7 @@ from lonstatus.peers import Peer
 from lonstatus.plot import Line, plot
 from lonstatus.report import DaemonReport, Light, Report, peer_light
 from tests.helpers import reports
+from tests.helpers.tidy import complaints, needs_tidy
 
 PAGES = [reports.report, reports.quiet, reports.hostile]
 
@@ -37,6 +38,27 @@ def text_of(tree: Any) -> str:
 @pytest.mark.parametrize("live", [True, False])
 def test_the_page_is_valid(make: Callable[[], Report], live: bool) -> None:
     parsed(rendered(make(), live=live))
+
+
+@needs_tidy
+@pytest.mark.parametrize("make", PAGES)
+@pytest.mark.parametrize("live", [True, False])
+def test_tidy_has_nothing_to_complain_of(make: Callable[[], Report], live: bool) -> None:
+    assert complaints(rendered(make(), live=live)) == ""
+
+
+@needs_tidy
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"),
+    [
+        ("<th ", '<th align="left" ', 'attribute "align" not allowed for HTML5'),
+        ('scope="col"', 'scope="colum"', 'attribute "scope" has invalid value "colum"'),
+        ("<h2", "<div><h2", "missing </div>"),
+        ("<table", "<tables", "<tables> is not recognized"),
+    ],
+)
+def test_tidy_would_find_it(right: str, wrong: str, told: str) -> None:
+    assert told in complaints(rendered(reports.report()).replace(right, wrong, 1))
 
 
 def test_ids_are_unique_and_what_refers_to_them_finds_them() -> None:
