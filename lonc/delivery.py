@@ -36,6 +36,7 @@ from lonc.waiters import CON_DELAYED, CriticalRequest, Waiters
 
 log = logging.getLogger(__name__)
 
+PURGE_PAUSE = 30.0  # seconds between two looks for messages that were done long ago: all that wait are passed over
 REFUSALS = (b"refused", b"rejected", b"unknown_cmd", b"error:")
 
 
@@ -54,6 +55,7 @@ class Delivery:
         self._outbox = Outbox(config.window_bytes)
         self._in_flight: deque[Row] = deque()
         self._backlog_end = 0
+        self._purge_at = 0.0
         self._limit = 1
         self._draining = False
         self._postponement = Postponement(link.loop.clock)
@@ -283,12 +285,17 @@ class Delivery:
             self.waiters.release_gone()
             if fifo.data_version() != self._version:
                 self._outbox.forget()
-            if self.lease.held:
-                fifo.purge(self._config.keep_done)
+            self._purge(fifo)
             return fifo.waiting_count(), fifo.oldest() or 0.0
         except SpoolError as error:
             self._recorder.complain(error)
             return 0, 0.0
+
+    def _purge(self, fifo: Fifo) -> None:
+        now = self._link.loop.clock()
+        if self.lease.held and now >= self._purge_at:
+            went = fifo.purge(self._config.keep_done)
+            self._purge_at = now if went else now + PURGE_PAUSE
 
     def _answer_done_meanwhile(self, fifo: Fifo) -> None:
         """The child before us may have sent messages that our callers brought."""
