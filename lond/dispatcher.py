@@ -1,10 +1,11 @@
 """Executes the requests of one link: from the line to the reply, a batch at a time.
 
 For each request: find the command, check encryption, arguments and policy by what the registry states,
-run it as one request of storage; then commit once, and only then hand out the replies.
+run it as one request of storage; then commit once, and only then hand out the replies. A batch ends early when its
+replies are large, for they are all in memory.
 
-Promises: one reply for each request, in the same order, without LF; `ok` to a write means that it is on disk. What
-goes wrong with one request touches no other, except that all requests of a batch on one user stand or fall with
+Promises: one reply for each executed request, in the same order, without LF; `ok` to a write means that it is on disk.
+What goes wrong with one request touches no other, except that all requests of a batch on one user stand or fall with
 that user's commit (reads behind a write too, since they saw what was not stored).
 
 Logs: for an exception that is a bug an error with command word and place, but neither arguments nor the exception's
@@ -43,6 +44,7 @@ __all__ = ["Dispatcher", "Pending", "Policy", "Services", "Session"]
 
 UNKNOWN = b"unknown_cmd"
 REFUSED = b"refused"
+LARGE_BYTES = 1048576  # replies of a batch, after which it ends
 
 _log = logging.getLogger(__name__)
 
@@ -72,15 +74,20 @@ class Dispatcher:
         """Executes a batch in order and makes its writes durable with one commit per touched user.
 
         :param requests: each a line without its LF, and whether it came encrypted.
-        :returns: for each request its reply without LF, or Pending if that comes later.
+        :returns: for each request its reply without LF, or Pending if that comes later; fewer than requests, at least
+            one, if they have :data:`LARGE_BYTES`: then the other requests were not executed.
         """
         replies: list[Reply] = []
+        size = 0
         depending: list[tuple[int, Token]] = []
         for at, (line, encrypted) in enumerate(requests):
             reply, token = self._executed(line, encrypted)
             replies.append(reply)
             if token is not None:
                 depending.append((at, token))
+            size += len(reply) if isinstance(reply, bytes) else 0
+            if size >= LARGE_BYTES:
+                break
         failures = self._storage.commit()
         if failures:
             for at, token in depending:

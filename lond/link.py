@@ -1,6 +1,7 @@
 """The link as lond serves it: from the first byte of a peer to the last reply.
 
-All requests that were readable at once are executed before one commit, then all their replies leave with one send.
+All requests that were readable at once are executed before one commit, then all their replies leave with one send;
+if the replies are large, there are several batches, and none begins before the peer has taken most of the last one's.
 A reply that is not ready yet (a password is being checked) holds back those behind it, for a classic link knows
 replies by their order alone; execution goes on meanwhile. A peer that does not read its replies is not read either.
 
@@ -15,10 +16,11 @@ import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Protocol
 
 from common.config import Config
-from common.crypto import new_build_key, new_challenge
+from common.crypto import LinkCipher, new_build_key, new_challenge
 from common.hosts_table import Host
 from common.link_states import Accepted, Departed, Event, Failed, Greeted, KeyBuilt, Refused, Requests, State
 from common.loop import READ, WRITE, Loop
@@ -29,15 +31,14 @@ from lond.lingering import close_after_peer
 
 RECEIVE_BYTES = 65536  # larger buffers would be mapped and unmapped for each batch
 UNSENT_BYTES = 1048576  # replies a peer may leave unread, or that wait behind a pending one, before requests wait
-QUEUED_BYTES = 4194304  # received requests that may wait before no more are read
 PACKED_BYTES = 8192  # of an unfinished request may travel with a link; of a longer one the end is awaited
 BATCH = 1024  # requests executed before one commit, at most
-SMALL_BATCH = 16  # the same after a batch whose replies were large
 BYE = b"bye"
 
 KEEPALIVE = ((socket.TCP_KEEPIDLE, 10), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 4))
 USER_TIMEOUT_MS = 30_000  # unacknowledged bytes this old mean that the peer is gone
 
+# Gives the replies to the first of the requests, to at least one of them.
 Execute = Callable[[Sequence[tuple[bytes, bool]]], list[bytes | Pending]]
 
 
@@ -96,34 +97,34 @@ class Link:
         self.requests = 0
         self.session = Session(peer)
         self._loop, self._config, self._owner, self._prepare = loop, config, owner, prepare
-        self._socket = channel
-        self._build_key = packed.build_key if packed else ""
+        self._own, self._socket = own, channel
+        self._build_key = ""
         self._execute: Execute | None = None
+        self._events: deque[Event] = deque()  # each waits until the requests before it are executed
         self._commands: deque[tuple[bytes, bool]] = deque()
         self._replies: deque[bytes | Pending] = deque()
         self._out = Outgoing()
-        self._queued = 0  # bytes received since no request waited
         self._held = 0  # bytes of replies that wait behind a pending one
-        self._batch = BATCH
         self._closing = self._leaving = False
-        self._events = READ
-        self._protocol = self._resume(own, packed) if packed else self._begin(own)
+        self._mask = READ
+        self._protocol = self._resume(packed) if packed else self._begin()
         self._configure()
         loop.watch(channel, READ, self._on_ready)
 
-    def _begin(self, own: str) -> LondConnection:
+    def _begin(self) -> LondConnection:
         self._loop.call_later(self._config.key_exchange_timeout, self._check_open)
-        return LondConnection(own, self.peer.id, self._config.max_request, new_challenge(), new_build_key)
+        return LondConnection(self._own, self.peer.id, self._config.max_request, new_challenge(), new_build_key)
 
-    def _resume(self, own: str, packed: Packed) -> LondConnection:
+    def _resume(self, packed: Packed) -> LondConnection:
         self.session.version = packed.version
-        protocol = LondConnection.resumed(
-            own, self.peer.id, self._config.max_request, new_build_key,
-            packed.build_key.encode("ascii"), packed.unread.encode("latin-1"),
-        )  # fmt: skip
         self._execute = self._prepare(self.session)
-        self._take_cipher(protocol)
-        return protocol
+        build_key = packed.build_key.encode("ascii")
+        if build_key:
+            self._take_key(build_key)
+        return LondConnection.resumed(
+            self._own, self.peer.id, self._config.max_request, new_build_key,
+            build_key, packed.unread.encode("latin-1"),
+        )  # fmt: skip
 
     def _configure(self) -> None:
         self._socket.setblocking(False)
@@ -155,10 +156,7 @@ class Link:
         if not data:
             self._end("" if self._execute else "it hung up before its answer to the challenge")
             return
-        self._queued += len(data)
-        for event in self._protocol.receive(data):
-            if self._socket.fileno() >= 0:
-                self._handle(event)
+        self._events.extend(self._protocol.receive(data))
         self._work()
 
     def _handle(self, event: Event) -> None:
@@ -173,7 +171,8 @@ class Link:
                 self._execute = self._prepare(self.session)
                 self._owner.on_open()
         elif isinstance(event, KeyBuilt):
-            self._on_key(event)
+            self._take_key(event.build_key)
+            self._replies.append(event.build_key)
         elif isinstance(event, Departed):
             self._finish(BYE)
         elif isinstance(event, Refused):
@@ -182,14 +181,10 @@ class Link:
         elif isinstance(event, Failed):
             self._on_failed(event)
 
-    def _on_key(self, event: KeyBuilt) -> None:
-        self._run_batches()  # what came before was executed under the old key
-        self._build_key = event.build_key.decode("ascii")
-        self._take_cipher(self._protocol)
-        self._replies.append(event.build_key)
-
-    def _take_cipher(self, protocol: LondConnection) -> None:
-        self.session.frame = protocol.cipher.frame if protocol.cipher else None
+    def _take_key(self, build_key: bytes) -> None:
+        # The protocol may have the next key already, while requests before that still wait.
+        self._build_key = build_key.decode("ascii")
+        self.session.frame = LinkCipher(self._own, self.peer.id, build_key).frame
 
     def _on_failed(self, event: Failed) -> None:
         if self._execute is None:
@@ -199,22 +194,16 @@ class Link:
         self._finish(b"error: " + str(event.error).encode("ascii", "replace"))
 
     def _finish(self, last_reply: bytes) -> None:
-        self._run_batches()
         self._replies.append(last_reply)
         self._closing = True
 
-    def _run_batches(self) -> None:
-        while self._commands:
-            self._run_batch()
-
     def _run_batch(self) -> None:
         assert self._execute is not None
-        commands = self._commands
-        batch = [commands.popleft() for _ in range(min(self._batch, len(commands)))]
-        replies = self._execute(batch)
-        self.requests += len(batch)
+        replies = self._execute(list(islice(self._commands, BATCH)))
+        self.requests += len(replies)
         self._replies.extend(replies)
         for reply in replies:
+            self._commands.popleft()
             if isinstance(reply, bytes):
                 self._held += len(reply)
             else:
@@ -227,13 +216,20 @@ class Link:
         """Execute and reply for as long as the peer takes the replies."""
         while self._socket.fileno() >= 0:
             self._send_replies()
-            if not self._commands:
-                self._queued = 0
+            if self._full:
                 break
-            if self._out.size > UNSENT_BYTES or self._held > UNSENT_BYTES or len(self._replies) > BATCH:
+            if self._commands:
+                self._run_batch()
+            elif self._events:
+                self._handle(self._events.popleft())
+            else:
                 break
-            self._run_batch()
         self._watch()
+
+    @property
+    def _full(self) -> bool:
+        """Whether so many replies wait that no more are made."""
+        return self._out.size > UNSENT_BYTES or self._held > UNSENT_BYTES or len(self._replies) > BATCH
 
     def _send_replies(self) -> None:
         replies = self._replies
@@ -248,10 +244,8 @@ class Link:
         self._held = sum(len(reply) for reply in replies if isinstance(reply, bytes))
         if lines:
             lines.append(b"")
-            data = b"\n".join(lines)
-            self._batch = BATCH if len(data) < UNSENT_BYTES else SMALL_BATCH
-            self._write(data)
-        if self._closing and not self._replies and not self._commands and not self._out.size:
+            self._write(b"\n".join(lines))
+        if self._closing and not self._under_way:
             self._end_orderly()
 
     def _write(self, data: bytes) -> None:
@@ -266,14 +260,14 @@ class Link:
         """Watch the connection for what is of interest now."""
         if self._socket.fileno() < 0:
             return
-        waiting = len(self._commands) >= BATCH or self._queued > QUEUED_BYTES or self._out.size > UNSENT_BYTES
-        full = self._closing or self._leaving or (waiting and bool(self._commands or self._out.size))
-        events = (0 if full else READ) | (WRITE if self._out.size else 0)
-        if events != self._events:
-            self._events = events
+        waiting = self._commands or self._events or self._out.size > UNSENT_BYTES
+        enough = self._closing or self._leaving or waiting
+        mask = (0 if enough else READ) | (WRITE if self._out.size else 0)
+        if mask != self._mask:
+            self._mask = mask
             self._loop.forget(self._socket)
-            if events:
-                self._loop.watch(self._socket, events, self._on_ready)
+            if mask:
+                self._loop.watch(self._socket, mask, self._on_ready)
 
     def drain(self) -> None:
         """Answer what has been read, then close."""
@@ -283,8 +277,12 @@ class Link:
     @property
     def idle(self) -> bool:
         """Whether nothing is under way on the open link."""
-        under_way = self._commands or self._replies or self._out.size or self._closing
-        return self._execute is not None and not under_way and len(self._protocol.unread) <= PACKED_BYTES
+        open_still = self._execute is not None and not self._closing
+        return open_still and not self._under_way and len(self._protocol.unread) <= PACKED_BYTES
+
+    @property
+    def _under_way(self) -> bool:
+        return bool(self._events or self._commands or self._replies or self._out.size)
 
     def leave(self, wanted: bool) -> None:
         """Read nothing more (or read on), so that the link becomes idle; a request half read is read to its end."""

@@ -82,9 +82,9 @@ def prepare(
             execute = Dispatcher(site, storage, session, Outside(site, log_ins, updates), policy).execute
 
             def counted(requests: Sequence[tuple[bytes, bool]]) -> list[bytes | Pending]:
-                tally.add("requests", number=len(requests))
                 replies = execute(requests)
-                journal.append(journal_lines(session.peer.id, requests, replies))
+                tally.add("requests", number=len(replies))
+                journal.append(journal_lines(session.peer.id, requests[: len(replies)], replies))
                 return replies
 
             return counted

@@ -23,6 +23,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Measured
+from tests.helpers.activity import USER, make_user
 from tests.helpers.federation import Federation, Host
 from tests.helpers.waiting import eventually
 from tests.network.conftest import FederationFactory
@@ -316,6 +317,26 @@ def test_a_peer_that_never_reads_its_replies(fed: Federation, attacker: Attacker
             replies += piece
         assert replies == b"msul1\n" * (sent // 5)
     assert refusals(target) == []
+
+
+@pytest.mark.parametrize("last", [b"ping\n", b"ekey\n"])
+def test_requests_for_large_replies(fed: Federation, attacker: Attacker, measured: Measured, last: bytes) -> None:
+    """However many come at once, and whatever stands behind them: only as many replies are made as are taken."""
+    target, number = fed.hosts[TARGET], 100
+    make_user(target)
+    for key in "abc":
+        value = "x" * 900_000
+        assert fed.hosts[NEIGHBOUR].lonnet().reply(f"put:msu:{USER}:large:{key}={value}", TARGET) == "ok"
+    with bounded(target.lond.session, measured) as look, neighbour_served(fed, measured):
+        channel = attacker.open_link()
+        channel.sendall(b"ping\n" + f"dump:msu:{USER}:large\n".encode() * number + last)
+        assert read_line(channel) == TARGET.encode()
+        look()
+        received = 0
+        while received < 2_700_000 * number:
+            piece = channel.recv(1 << 20)
+            assert piece
+            received += len(piece)
 
 
 def test_five_hundred_connections_that_say_nothing(

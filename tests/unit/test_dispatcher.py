@@ -6,6 +6,7 @@ import pytest
 
 from lond.commands import registry
 from lond.commands.registry import REGISTRY, Pending, Trust, command
+from lond.dispatcher import LARGE_BYTES
 from lond.records.database import Opening, Patience
 from tests.helpers.dispatching import Lond, connection_class, make_site
 
@@ -81,6 +82,23 @@ def test_a_batch_sees_its_own_writes_in_order(lond):
 
 def test_an_empty_batch(lond):
     assert lond.dispatcher.execute([]) == []
+
+
+def test_large_replies_end_a_batch(lond):
+    value = "x" * (LARGE_BYTES // 2)
+    lond.ask(f"put:msu:smith:data:a={value}")
+    requests = [(b"dump:msu:smith:data", False)] * 3 + [(b"put:msu:smith:data:a=1", False)]
+    replies = lond.dispatcher.execute(requests)
+    assert [len(reply) for reply in replies] == [len(value) + 2] * 2  # one alone is not large enough
+    assert len(lond.ask("get:msu:smith:data:a")) == len(value)  # the write behind them was not executed
+    assert lond.dispatcher.execute(requests[3:]) == [b"ok"]
+
+
+def test_what_was_written_before_a_batch_ended_early_is_committed(lond):
+    lond.ask(f"put:msu:smith:data:a={'x' * LARGE_BYTES}")
+    assert len(lond.dispatcher.execute([(b"put:msu:jones:data:b=1", False), (b"dump:msu:smith:data", False)] * 2)) == 2
+    with Lond(lond.site) as other:
+        assert other.ask("get:msu:jones:data:b") == b"1"
 
 
 def commits(connections):

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from common.config import Config
+from common.crypto import LinkCipher
 from common.hosts_table import Host
 from common.loop import Loop
 from lond.lingering import DROPPED_BYTES, LINGER
-from lond.link import Link, Packed
+from lond.link import UNSENT_BYTES, Link, Packed
 
 PEER = Host("msua1", "msu", "access", "arthur.example.org", "127.0.0.1")
 
@@ -25,12 +26,14 @@ class Clock:
 
 
 class Served:
-    """An open link; it answers each request with ``ok``."""
+    """An open link; it answers each request with ``ok``, or with what `replies` has for it."""
 
     def __init__(self) -> None:
         self.clock = Clock()
         self.loop = Loop(self.clock)
         self.executed: list[bytes] = []
+        self.replies: dict[bytes, bytes] = {}
+        self.most = 1024  # requests that are executed as one batch
         self.refusals: list[str] = []
         self.ends = 0
         with socket.create_server((PEER.ip, 0)) as listener:
@@ -43,8 +46,9 @@ class Served:
         )
 
     def execute(self, requests: Sequence[tuple[bytes, bool]]) -> list[bytes]:
-        self.executed += [command for command, _ in requests]
-        return [b"ok"] * len(requests)
+        commands = [command for command, _ in requests[: self.most]]
+        self.executed += commands
+        return [self.replies.get(command, b"ok") for command in commands]
 
     def on_open(self) -> None:
         """It was open from the beginning."""
@@ -76,6 +80,41 @@ def served() -> Iterator[Served]:
     served = Served()
     yield served
     served.close()
+
+
+@pytest.mark.parametrize(("last", "reply"), [(b"", b""), (b"exit\n", b"bye\n")])
+def test_no_more_replies_are_made_than_the_peer_takes(served: Served, last: bytes, reply: bytes) -> None:
+    served.peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 524288)  # else the kernel takes many megabytes
+    served.link._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 524288)
+    served.replies, served.most = {b"dump": b"x" * UNSENT_BYTES}, 1
+    served.peer.sendall(b"dump\n" * 40 + last)
+    served.turn()
+    assert len(served.executed) < 10
+    expected = (served.replies[b"dump"] + b"\n") * 40 + reply
+    received = bytearray()
+    while len(received) < len(expected) and (piece := served.peer.recv(1 << 20)):
+        received += piece
+        served.turn()
+    assert hash(bytes(received)) == hash(expected)  # forty megabytes are not to be shown
+
+
+def test_each_request_is_answered_under_the_key_of_its_time(served: Served) -> None:
+    framed: list[bytes] = []
+
+    def execute(requests: Sequence[tuple[bytes, bool]]) -> list[bytes]:
+        assert served.link.session.frame is not None
+        framed.extend(served.link.session.frame(command) for command, _ in requests)
+        return [b"ok"] * len(requests)
+
+    served.link._execute = execute
+    served.peer.sendall(b"ekey\none\nekey\ntwo\nexit\n")
+    served.turn()
+    first, _, second, *_ = until_closed(served.peer).split(b"\n")
+    assert first != second
+    assert framed == [
+        LinkCipher("msul1", PEER.id, first).frame(b"one"),
+        LinkCipher("msul1", PEER.id, second).frame(b"two"),
+    ]
 
 
 def until_closed(channel: socket.socket) -> bytes:
