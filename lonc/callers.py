@@ -224,17 +224,26 @@ class Callers:
         return len(self._all)
 
     def appear(self) -> None:
-        """Put the socket file in place: from now on there is a link."""
+        """Put the socket file in place: from now on there is a link.
+
+        :raises OSError: the directory is gone, or takes no file.
+        """
         hidden = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         with suppress(FileNotFoundError):
             hidden.unlink()  # of an earlier process with our number
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        listener.bind(str(hidden))
-        hidden.chmod(0o660)
-        listener.listen(BACKLOG)
-        status = hidden.stat()
-        self._identity = (status.st_dev, status.st_ino)
-        hidden.rename(self._path)
+        try:
+            listener.bind(str(hidden))
+            hidden.chmod(0o660)
+            listener.listen(BACKLOG)
+            status = hidden.stat()
+            self._identity = (status.st_dev, status.st_ino)
+            hidden.rename(self._path)
+        except OSError:
+            listener.close()
+            with suppress(OSError):
+                hidden.unlink()
+            raise
         self._listener = listener
         self.loop.watch(listener, READ, self._accept)
 

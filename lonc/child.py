@@ -164,9 +164,18 @@ class Child:
         self.loop.call_later(TICK, self._take_lease)
 
     def _serve(self) -> None:
-        self.callers.appear()
+        try:
+            self.callers.appear()
+        except OSError as error:
+            self._up_since = 0.0  # a link that nobody can use does not count as one that stood
+            self._on_no_socket(error)
+            return
         self._set_state("up")
         self._birth.lifeline.tell(b"serving")  # the parent logs it: a child's first log line costs it 0.6 MB
+
+    def _on_no_socket(self, error: OSError) -> None:
+        self.link.close()
+        self._on_lost(f"its socket can't be made in {self.config.sock_dir}: {error.strerror}", False)
 
     def on_line(self, caller: Caller, line: bytes) -> None:
         """A caller's request line: ``[critical:ID:][encrypt:]COMMAND``."""
@@ -253,7 +262,10 @@ class Child:
         if self.callers.vanished:
             log.warning("the socket of %s had vanished and is made again", self.host)
             self.callers.disappear()
-            self.callers.appear()
+            try:
+                self.callers.appear()
+            except OSError as error:
+                self._on_no_socket(error)
         if self.link.up:
             self.link.check_alive()
 

@@ -257,5 +257,8 @@ REASONS: tuple[tuple[str, str, str], ...] = (
     ("the other side closed the link, connection reset by peer, broken pipe",
      "its lond was restarted, or its child died",
      "there: lond.log"),
+    ("its socket can't be made in DIRECTORY: ERROR",
+     "the link could stand, but lonSockDir is gone, or takes no file: nobody could use it",
+     "make the directory again as it was; the link comes up by itself, or with `loncontrol retry`"),
 )
 # fmt: on

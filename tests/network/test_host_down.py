@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from common.delayed import Fifo
+from common.scoreboard import Scoreboard, scoreboard_path
 from tests.helpers.activity import arrivals, make_user, message
 from tests.helpers.daemons import stop_child
 from tests.helpers.federation import Federation
@@ -62,6 +63,32 @@ def test_a_killed_link_releases_its_callers_at_once(federation: MakeFederation) 
     fed.hosts["msua1"].wait_for_no_link("msul1", 5)
     assert net.reply("ping", "msul1") == "con_lost"
     lond.start()
+
+
+def test_a_socket_directory_that_is_gone_for_a_while(federation: MakeFederation) -> None:
+    fed = federation(["msua1", "msul1"])
+    here = fed.hosts["msua1"]
+    directory = here.directory / "run"
+    away = directory.with_name("away")
+
+    def tried_again(peer: str) -> bool:
+        board = Scoreboard.open(scoreboard_path(away, "lonc"))
+        try:
+            return any(slot.host == peer and slot.attempts >= 4 for slot in board.all())
+        finally:
+            board.close()
+
+    directory.rename(away)
+    for peer in fed.hosts:
+        eventually(lambda peer=peer: tried_again(peer))
+    log = here.lonc.log
+    away.rename(directory)
+    for peer in fed.hosts:
+        here.wait_for_link(peer)
+        assert here.lonnet().reply("ping", peer) == peer
+        said = [line for line in log.splitlines() if f" to {peer} is lost" in line or f"no link to {peer}" in line]
+        assert len(said) == 1 and f"can't be made in {directory}: No such file or directory" in said[0], said
+    assert "unexpected" not in log
 
 
 def test_messages_without_lonc_wait_in_the_fifo(federation: MakeFederation) -> None:
