@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import signal
 import socket
@@ -32,6 +33,9 @@ QUICK = {  # limits of a test network: the same code, shorter waits
     "lonStableAfter": "0.5",
     "lonGrace": "5",
 }
+
+
+BUG = re.compile(r"Traceback| ERROR: internal error ")  # what no log may say, whatever a test does
 
 
 class Daemon:
@@ -342,7 +346,7 @@ class Federation:
             problems += [f"left behind: {path}" for path in _left_behind(host)]
             for daemon in (host.lonc, host.lond):
                 daemon.forget()
-                problems += [f"{host.id}: {line}" for line in daemon.log.splitlines() if "Traceback" in line]
+                problems += [f"{host.id}: {line}" for line in daemon.log.splitlines() if BUG.search(line)]
         if self._temporary:
             self._temporary.cleanup()
         assert not problems, "\n".join(problems)
