@@ -211,8 +211,7 @@ class Delivery:
         if reply.startswith(NOT_NOW) and not self.waiters.will_hear(row.id):
             self._postponement.refused(row, reply)
         else:
-            if not reply.startswith(REFUSALS):
-                self._outcomes += self._postponement.executed()
+            self._outcomes += self._postponement.answered(row, executed=not reply.startswith(REFUSALS))
             self._outcomes.append((row, reply))
             self._limit = min(self._limit + 1, self._config.window)
         if self._postponement and not self._in_flight:
@@ -225,6 +224,7 @@ class Delivery:
             log.warning("messages to %s are postponed: it answers %s", self._host, reply.decode("ascii", "replace"))
         self._outbox.forget()
         self._limit = self._postponement.limit(self._config.window)
+        self.waiters.give_up({row.id for row, _ in self._outcomes})  # the pause is longer than they would wait
         try:
             self._recorder.fifo().note(row.seq, reply.decode("ascii", "replace"))
         except SpoolError as error:
@@ -286,7 +286,10 @@ class Delivery:
             if fifo.data_version() != self._version:
                 self._outbox.forget()
             self._purge(fifo)
-            return fifo.waiting_count(), fifo.oldest() or 0.0
+            waiting = fifo.waiting_count()
+            if not waiting:  # an administrator may have deleted what was postponed
+                self._postponement.over()
+            return waiting, fifo.oldest() or 0.0
         except SpoolError as error:
             self._recorder.complain(error)
             return 0, 0.0

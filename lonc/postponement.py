@@ -4,7 +4,7 @@ Such a reply says that the message was not executed. If nothing behind it was ex
 stay in the FIFO, and are sent again after :data:`PAUSE`. If something was, it has been overtaken, and to send it again
 would be out of order: it fails, and an administrator decides.
 
-At first a single message is sent after each pause. What is refused :data:`PATIENT` times in a row may itself be at
+At first a single message is sent after each pause. One that is refused :data:`PATIENT` times in a row may itself be at
 fault, one user's records on a broken disk: then twice as many are sent after each pause, and as soon as one of them is
 executed, those before it fail and the rest goes on.
 
@@ -34,7 +34,8 @@ class Postponement:
         self._clock = clock
         self._refused: list[Refusal] = []
         self._until = 0.0
-        self._in_a_row = 0
+        self._in_a_row = 0  # how often the first of them was refused
+        self._first = 0
         self._reply = b""
 
     def __bool__(self) -> bool:
@@ -59,21 +60,31 @@ class Postponement:
         """The other side could not take this one."""
         self._refused.append((row, reply))
 
-    def executed(self) -> list[Refusal]:
-        """It has executed one; those that were refused before it are overtaken."""
-        overtaken, self._refused, self._in_a_row = self._refused, [], 0
+    def answered(self, row: Row, *, executed: bool) -> list[Refusal]:
+        """The other side has given its last word on a message; those that it has overtaken, if it was executed."""
+        if row.seq == self._first:
+            self.over()
+        if not executed:
+            return []
+        self.over()
+        overtaken, self._refused = self._refused, []
         return overtaken
+
+    def over(self) -> None:
+        """Nothing is postponed any more."""
+        self._in_a_row = 0
 
     def begin(self) -> Refusal:
         """Nothing is on the link any more, and nothing has overtaken them: the pause begins; the first of them."""
         first, self._refused = self._refused[0], []
         self._until, self._reply = self._clock() + PAUSE, first[1]
-        self._in_a_row += 1
+        self._in_a_row = self._in_a_row + 1 if first[0].seq == self._first else 1
+        self._first = first[0].seq
         return first
 
     @property
     def is_news(self) -> bool:
-        """Whether this is the first pause in a row."""
+        """Whether this is the first pause for this message."""
         return self._in_a_row == 1
 
     def end(self) -> None:

@@ -82,6 +82,15 @@ class Waiters:
         for request in [request for requests in self._of.values() for request in requests if request.caller.gone]:
             self.release(request)
 
+    def give_up(self, answered: set[str]) -> None:
+        """Nothing will be sent for a while: tell all that wait that their messages are delayed.
+
+        :param answered: ids of messages that have their replies, which will be told at the end of the turn.
+        """
+        waiting = [request for id, requests in self._of.items() if id not in answered for request in requests]
+        for request in waiting:
+            request.failed()
+
     @property
     def full(self) -> bool:
         """See the module."""

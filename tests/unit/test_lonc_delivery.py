@@ -314,13 +314,50 @@ def test_nothing_more_is_sent_behind_what_was_refused_for_the_moment(world: Worl
     assert world.link.sent == [b"one", b"two"]
     world.link.answer(FULL)
     world.turn()
-    assert late.reply is None, "it has its time as any other"
+    assert late.reply == CON_DELAYED
     world.delivery.retry()
     for _ in range(4):
         world.turn()
         world.link.answer(*[b"ok" for _ in world.link.pending])
     world.turn()
-    assert world.link.sent == [b"one", b"two", b"one", b"two", b"late"] and late.reply == b"ok"
+    assert world.link.sent == [b"one", b"two", b"one", b"two", b"late"]
+
+
+def test_who_waits_when_a_pause_begins_is_told(world: World) -> None:
+    opened(world)
+    left_behind(world, b"one", b"two")
+    world.link.answer(FULL)
+    late = world.bring(b"late")
+    world.turn()
+    heard = world.bring(b"heard")
+    world.turn()
+    world.link.answer(FULL)
+    assert late.reply == heard.reply == CON_DELAYED
+    world.turn()
+    assert world.delivery.idle, "a child that ends has nothing to wait for"
+    assert world.states()[-2:] == [(b"late", "waiting"), (b"heard", "waiting")]
+
+
+def test_a_reply_of_the_same_turn_is_told_when_a_pause_begins(world: World) -> None:
+    opened(world)
+    first = world.bring(b"first")
+    world.turn()
+    left_behind(world, b"second")
+    world.link.answer(b"ok", FULL)
+    world.turn()
+    assert first.reply == b"ok" and world.states()[-2:] == [(b"first", "done"), (b"second", "waiting")]
+
+
+def test_nothing_is_postponed_when_nothing_waits(world: World) -> None:
+    opened(world)
+    left_behind(world, b"one")
+    world.link.answer(FULL)
+    world.turn()
+    with closing(Backlog(world.config.delayed_dir, "msul1")) as backlog:
+        backlog.delete([row.id for row in backlog.rows(["waiting"])])
+    assert world.delivery.trouble
+    world.delivery.look()
+    assert world.delivery.trouble == ""
 
 
 def test_one_message_that_is_refused_for_ever_does_not_hold_up_the_others_for_ever(world: World) -> None:

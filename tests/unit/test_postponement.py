@@ -56,25 +56,43 @@ def test_a_pause_can_be_ended(postponement: Postponement) -> None:
 
 def test_what_is_overtaken_is_given_up(postponement: Postponement) -> None:
     postponement.refused(row(1), FULL)
-    assert postponement.executed() == [(row(1), FULL)]
-    assert not postponement and postponement.executed() == [] and postponement.words == ""
+    assert postponement.answered(row(2), executed=False) == []
+    assert postponement.answered(row(3), executed=True) == [(row(1), FULL)]
+    assert not postponement and postponement.answered(row(4), executed=True) == [] and postponement.words == ""
+
+
+def refused_again_and_again(postponement: Postponement, seq: int, times: int) -> list[int]:
+    limits = []
+    for _ in range(times):
+        postponement.refused(row(seq), FULL)
+        postponement.begin()
+        limits.append(postponement.limit(4))
+    return limits
 
 
 def test_more_are_tried_when_one_alone_was_refused_often(postponement: Postponement) -> None:
-    limits = []
-    for _ in range(PATIENT + 4):
-        postponement.refused(row(1), FULL)
-        postponement.begin()
-        limits.append(postponement.limit(4))
-    assert limits == [1] * PATIENT + [2, 4, 4, 4]
-    postponement.executed()
+    assert refused_again_and_again(postponement, 1, PATIENT + 4) == [1] * PATIENT + [2, 4, 4, 4]
+    postponement.answered(row(2), executed=True)
     assert postponement.limit(4) == 1
 
 
-def test_only_the_first_pause_in_a_row_is_news(postponement: Postponement) -> None:
+def test_each_message_has_the_same_patience(postponement: Postponement) -> None:
+    refused_again_and_again(postponement, 1, PATIENT + 4)  # and an administrator deletes it
+    assert refused_again_and_again(postponement, 2, PATIENT + 1) == [1] * PATIENT + [2]
+
+
+def test_the_last_word_on_the_first_ends_it(postponement: Postponement) -> None:
+    refused_again_and_again(postponement, 1, 3)
+    postponement.answered(row(2), executed=False)
+    assert postponement.words
+    postponement.answered(row(1), executed=False)
+    assert postponement.words == ""
+
+
+def test_only_the_first_pause_of_a_message_is_news(postponement: Postponement) -> None:
     news = []
-    for _ in range(3):
-        postponement.refused(row(1), FULL)
+    for seq in (1, 1, 1, 2, 2):
+        postponement.refused(row(seq), FULL)
         postponement.begin()
         news.append(postponement.is_news)
-    assert news == [True, False, False]
+    assert news == [True, False, False, True, False]
