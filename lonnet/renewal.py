@@ -8,7 +8,8 @@ was done last is the time of the copy's metadata file.
 Promises: a home server that does not answer costs one try in a sweep, and no copy. What the home server has no more,
 or does not give to this host any more, goes.
 
-Logs: copies that go, and home servers that could not be asked (warning); transfers as :mod:`lonnet.replication`.
+Logs: copies that go or can't be compared, and home servers that could not be asked (warning); transfers as
+:mod:`lonnet.replication`.
 """
 
 from __future__ import annotations
@@ -60,12 +61,13 @@ class Renewals:
             return
         try:
             self._renew(path)
-        except LonError as error:
+        except HostUnreachable as error:
             self._silent.add(copy.copy_of)
             log.warning("copies from %s are not compared with it now: %s", copy.copy_of, error)
-            if isinstance(error, HostUnreachable):
-                return
-        # What fails for a reason of its own is tried again after lonRenew as well, so that it is not always the first.
+            return
+        except LonError as error:
+            log.warning("copy of %s can't be compared with that on %s: %s", path, copy.copy_of, error)
+        # What fails for a reason of its own is tried again after lonRenew as well.
         with suppress(FileNotFoundError), directory(self._root, path) as at:
             os.utime(path.name + META, dir_fd=at, follow_symlinks=False)
 

@@ -162,8 +162,11 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
         "find out why its home server could not be reached all the time"),
     "copy deleted: %s": ("the home server has the resource no more, or not for this host", ""),
     "copies from %s are not compared with it now: %s": (
-        "every lonRenew seconds a copy in use is compared with its home server: not possible now, the copies stay",
-        "if it is always the same server: loncontrol doctor HOST; if always the same resource, publish it again"),
+        "every lonRenew seconds a copy in use is compared with its home server, which does not answer; the copies stay",
+        "loncontrol doctor HOST"),
+    "copy of %s can't be compared with that on %s: %s": (
+        "as above; its home server answers, but not as it should; the copy stays, and is compared again after lonRenew",
+        "publish it again there"),
     "outdated copy of %s could not be deleted: %s": (
         "an old version is still shown here", "delete the file; look at its owner and at the disk"),
     "internal error in %s of %s": ("a bug: this update is tried again later", "report it with the lines that follow"),

@@ -52,8 +52,7 @@ def test_a_silent_home_server_costs_one_try_and_no_copy(host: OneHost, caplog: p
 def test_what_fails_for_its_own_reason_does_not_hold_up_the_others(host: OneHost) -> None:
     files = [due_copy(host, path) for path in (PATH, OTHER)]
     host.answers["sub"] = FOREIGN
-    for _ in files:
-        host.resources.sweep()
+    host.resources.sweep()
     assert subscriptions(host) == ["a.html", "b.html"]
     assert all(file.read_bytes() == b"one" and not is_due(file) for file in files)
 
