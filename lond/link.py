@@ -218,13 +218,20 @@ class Link:
             self._send_replies()
             if self._full:
                 break
-            if self._commands:
+            if self._commands and self._broken:
+                self._end("")
+            elif self._commands:
                 self._run_batch()
             elif self._events:
                 self._handle(self._events.popleft())
             else:
                 break
         self._watch()
+
+    @property
+    def _broken(self) -> bool:
+        """Whether the connection was reset, or timed out, though what came before that can still be read."""
+        return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
 
     @property
     def _full(self) -> bool:

@@ -11,6 +11,8 @@ from common.config import Config
 from common.crypto import LinkCipher
 from common.hosts_table import Host
 from common.loop import Loop
+from lonc.link import RESET
+from lond.commands.registry import Pending
 from lond.lingering import DROPPED_BYTES, LINGER
 from lond.link import UNSENT_BYTES, Link, Packed
 
@@ -184,3 +186,28 @@ def test_a_peer_that_is_gone_ends_the_link_at_once(served: Served) -> None:
     served.turn()
     served.turn()
     assert served.ends == 1
+
+
+def give_up(channel: socket.socket) -> None:
+    """Close as lonc does: the connection is reset."""
+    channel.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    channel.close()
+
+
+def test_what_a_reset_link_has_left_unread_is_not_executed(served: Served) -> None:
+    served.peer.sendall(b"one\n")
+    give_up(served.peer)
+    served.turn()
+    assert (served.executed, served.ends, served.refusals) == ([], 1, [])
+
+
+def test_what_was_read_from_a_link_before_its_reset_is_not_executed(served: Served) -> None:
+    def execute(requests: Sequence[tuple[bytes, bool]]) -> list[bytes | Pending]:
+        served.executed.append(requests[0][0])
+        give_up(served.peer)
+        return [Pending()]
+
+    served.link._execute = execute
+    served.peer.sendall(b"one\ntwo\n")
+    served.turn()
+    assert (served.executed, served.ends) == ([b"one"], 1)
