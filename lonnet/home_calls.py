@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from random import uniform
+from threading import BoundedSemaphore
 from time import sleep
 from typing import TypeVar
 
@@ -25,9 +26,11 @@ from lonnet.replies import Delivery, command_of, delivered, nothing_there, parse
 UNKNOWN_USER, NO_SUCH_HOST = "unknown_user", "no_such_host"
 TRY_AGAIN = f"error: {errno.EAGAIN} "
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 1.0  # seconds between two requests of one call, half of it more or less
+MOST_WAITING = 4  # calls of one process that wait for a busy home server; its other threads serve other people
 
 Result = TypeVar("Result")
 _Send = Callable[[str, str, float], str]
+_waiting = BoundedSemaphore(MOST_WAITING)
 
 
 class HomeCalls:
@@ -55,16 +58,26 @@ class HomeCalls:
         return self._sent(self.net.reply, line, self.deadline(timeout))
 
     def reply_when_ready(self, line: str, timeout: float | None) -> tuple[str, str]:
-        """As :meth:`reply`; while the home server says ``error: 11``, try again, it is asked again for lonLoginWait."""
+        """As :meth:`reply`; while the home server says ``error: 11``, try again, it is asked again for lonLoginWait.
+
+        Where :data:`MOST_WAITING` calls of this process wait so already, that reply is returned at once.
+        """
         deadline, patience = self.deadline(timeout), Deadline(self.net.site.config.login_wait)
-        pause = FIRST_PAUSE
-        while True:
-            host, reply = self._sent(self.net.reply, line, deadline)
-            pause_now = pause * uniform(0.5, 1.5)  # many that wait must not all come at the same moment again
-            if not reply.startswith(TRY_AGAIN) or min(patience.left(), deadline.left()) < pause_now:
-                return host, reply
-            sleep(pause_now)
-            pause = min(2 * pause, LONGEST_PAUSE)
+        host, reply = self._sent(self.net.reply, line, deadline)
+        if not reply.startswith(TRY_AGAIN) or not _waiting.acquire(blocking=False):
+            return host, reply
+        try:
+            pause = FIRST_PAUSE
+            while reply.startswith(TRY_AGAIN):
+                pause_now = pause * uniform(0.5, 1.5)  # many that wait must not all come at the same moment again
+                if min(patience.left(), deadline.left()) < pause_now:
+                    break
+                sleep(pause_now)
+                host, reply = self._sent(self.net.reply, line, deadline)
+                pause = min(2 * pause, LONGEST_PAUSE)
+            return host, reply
+        finally:
+            _waiting.release()
 
     def read(self, line: str, parse: Callable[[str], Result], timeout: float | None) -> Result | None:
         """What `parse` makes of the reply to a request for records; None: nothing was ever written there."""

@@ -8,7 +8,8 @@ What touches accounts and roles travels encrypted. Roles are written by critical
 ones: a critical message may wait on this host's disk, where a password has no business.
 
 After failed log-ins the home server checks the next one after a gap only, and asks to try again until then. Account
-requests do so by themselves, for lonLoginWait seconds.
+requests do so by themselves, for lonLoginWait seconds; where four of the process do so already, the next one raises
+RemoteError 11 at once, so that people who guess passwords can't keep all threads of a web server waiting.
 
 Promises: a password is in no exception's text, no log and no file of this host. Every call ends within `timeout`
 seconds (None: lonRequestTimeout, for roles lonCriticalTimeout).

@@ -16,6 +16,7 @@ Known limit: that there is no such user is known sooner than that a password is 
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 import secrets
@@ -27,7 +28,7 @@ from werkzeug.exceptions import TooManyRequests
 
 from common.errors import LonError
 from lonnet.balance import Told, page_url, spareserver
-from lonnet.errors import AuthModeError, NoSuchUser
+from lonnet.errors import AuthModeError, NoSuchUser, RemoteError
 from lonnet.handlers.access import (
     TOKEN,
     config,
@@ -79,8 +80,9 @@ def enter() -> Response:
     bucket, known = _let_in(user, domain)
     try:
         problem = _problem(user, domain, request.form.get("password", ""), known)
-    except LonError:
-        _throttle().give_back(bucket)  # nobody has looked at the password
+    except LonError as error:
+        if known or not _is_busy(error):  # a stranger who is told to try again may be one of those who guess
+            _throttle().give_back(bucket)  # nobody has looked at the password
         raise
     if problem:
         log.warning("failed log-in of %.64r:%.64r from %s", user, domain, request.remote_addr)
@@ -137,6 +139,10 @@ def _problem(user: str, domain: str, password: str, known: bool) -> str:
         return WRONG
     except AuthModeError:
         return NOT_HERE
+
+
+def _is_busy(error: LonError) -> bool:
+    return isinstance(error, RemoteError) and error.number == errno.EAGAIN
 
 
 def _begin(user: str, domain: str, wanted: str) -> Response:

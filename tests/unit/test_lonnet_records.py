@@ -334,6 +334,32 @@ def test_account_requests_are_made_again_while_the_home_server_is_busy(
         assert 0.5 * middle <= pause <= 1.5 * middle
 
 
+def test_no_more_than_a_few_calls_of_a_process_wait_for_a_busy_home_server(
+    net: FakeNet, smith: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asleep: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        """While this one waits, another comes."""
+        asleep.append(seconds)
+        assert len(asleep) <= home_calls.MOST_WAITING
+        if len(asleep) < home_calls.MOST_WAITING:
+            assert smith.authenticate("sesame")
+        else:
+            with pytest.raises(RemoteError):
+                smith.authenticate("sesame")
+            net.answers.clear()
+
+    monkeypatch.setattr(home_calls, "sleep", sleep)
+    set_login_wait(net, 100.0)
+    net.londs["msul2"].passwords["msu:smith"] = "sesame"
+    for _ in range(2):  # the second time, because each has given its place back
+        net.answers["msul2", "auth"] = "error: 11 busy"
+        assert smith.authenticate("sesame")
+        assert len(asleep) == home_calls.MOST_WAITING
+        asleep.clear()
+
+
 @pytest.mark.parametrize(("login_wait", "timeout"), [(0.0, None), (0.2, None), (100.0, 0.2)])
 def test_a_home_server_that_stays_busy_is_not_asked_without_end(
     net: FakeNet, smith: User, login_wait: float, timeout: float | None

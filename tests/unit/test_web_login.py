@@ -259,6 +259,18 @@ def test_a_home_server_that_is_down_costs_no_tries(tmp_path: Path) -> None:
     assert browser.log_in().status_code == 303
 
 
+def test_strangers_who_are_told_to_try_again_pay_for_it(tmp_path: Path) -> None:
+    net = network(tmp_path, login_burst=3, login_interval=1000.0)
+    app = app_of(net)
+    known, stranger, other = known_browser(app, "127.9.9.10"), Browser(app), Browser(app, "127.9.9.11")
+    net.fake.answers[HOME, "auth"] = "error: 11 too many log-ins at once, try again"
+    assert [stranger.log_in().status_code for _ in range(4)] == [503, 503, 503, 429]
+    assert other.log_in().status_code == 503
+    assert [known.log_in().status_code for _ in range(7)] == [503] * 7
+    del net.fake.answers[HOME, "auth"]
+    assert known.log_in().status_code == 303
+
+
 # --- known browsers ---------------------------------------------------------------------------------------
 
 
