@@ -169,13 +169,17 @@ def read_despite_faults(path: Path, needed: str) -> tuple[Config, ConfigError | 
 
     :param needed: name of the one setting that may not be at fault.
     :returns: the configuration, without a host id if the file has none, and its first fault.
-    :raises ConfigError: the file can't be read, or `needed` is at fault.
+    :raises ConfigError: the file can't be read, or `needed` is at fault: also if no line sets it, but one may have been
+        damaged or lost.
     """
     file, data = str(path), read_file(path)
     config, _, faults = _parsed(data.decode("utf-8", "replace"), file)
-    if (fault := next((fault for fault in faults if fault.name == needed), None)) is not None:
-        raise fault
-    return config, wrong_byte(data, file) or next(iter(faults), None)
+    byte = wrong_byte(data, file)
+    for fault in faults + ([byte] if byte else []):
+        may_hide_a_line = not fault.name or not fault.line
+        if fault.name == needed or (may_hide_a_line and not config.sources[needed]):
+            raise fault
+    return config, byte or next(iter(faults), None)
 
 
 def parse_config(text: str, file: str) -> tuple[Config, tuple[str, ...]]:

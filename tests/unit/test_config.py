@@ -413,6 +413,20 @@ class TestDespiteFaults:
         with pytest.raises(ConfigError, match=":2: lonDaemons: line 1 sets it already"):
             self.read(tmp_path, "PerlSetVar lonDaemons /a", "PerlSetVar lonDaemons /b")
 
+    @pytest.mark.parametrize(
+        ("lines", "fault"),
+        [
+            (["PerlSetVar lonHostID msul1", b"PerlSetVar lonDaem\xffons /a"], ":2: byte 0xff is not UTF-8"),
+            (["PerlSetVar lonHostID msul1", "PerlSetVar"], ":2: name and value are missing"),
+            (["PerlSetVar lonGrace 7"], ": lonHostID: missing"),
+        ],
+    )
+    def test_what_is_needed_has_no_default_where_its_line_may_be_damaged(
+        self, tmp_path: Path, lines: list[str | bytes], fault: str
+    ) -> None:
+        with pytest.raises(ConfigError, match=fault):
+            self.read(tmp_path, *lines)
+
     def test_values_that_do_not_fit_together_count_all_the_same(self, tmp_path: Path) -> None:
         config, fault = self.read(tmp_path, "PerlSetVar lonHostID msul1", "PerlSetVar lonPingAfter 31")
         assert config.ping_after == 31 and fault.startswith("2: lonPingAfter: 31 is above lonDeadAfter")
