@@ -9,7 +9,7 @@ import signal
 import time
 
 from common.pauses import MAX_WHY, Pause, pause, pauses, resume
-from lonc.control import LOOK, RETRY, ask
+from lonc.control import LOOK, NAME, RETRY, ask
 from loncontrol.control import (
     FAILED,
     NOT_RUNNING,
@@ -43,16 +43,27 @@ def retry(control: Control, options: _Options) -> int:
         return FAILED
     if found := pauses(control.site.config.delayed_dir).get(options.host):
         return complain(f"{options.host} is paused {found}; to have a link again: loncontrol resume {options.host}")
-    return _ask(control, RETRY, options.host)
+    return _retry(control, options.host)
 
 
-def _ask(control: Control, word: str, host: str) -> int:
+def _retry(control: Control, host: str) -> int:
     try:
-        if ask(control.site.config.sock_dir, word, host):
-            return OK
+        return OK if _ask(control, RETRY, host) else complain("lonc does not run", NOT_RUNNING)
     except OSError as error:
         return complain(f"lonc can't be asked: {error}")
-    return complain("lonc does not run", NOT_RUNNING)
+
+
+def _ask(control: Control, word: str, host: str = "") -> bool:
+    """Ask lonc; False if it does not run.
+
+    :raises OSError: it runs, but can't be asked.
+    """
+    directory = control.site.config.sock_dir
+    if ask(directory, word, host):
+        return True
+    if control.lonc.pid is None:
+        return False
+    raise OSError(f"it runs, but does not read {directory / NAME}; restart lonc and lond if the directory was replaced")
 
 
 @command(
@@ -95,7 +106,7 @@ def resume_host(control: Control, options: _Options) -> int:
 
 def _tell(control: Control, done: str) -> int:
     try:
-        running = ask(control.site.config.sock_dir, LOOK)
+        running = _ask(control, LOOK)
     except OSError as error:
         return complain(f"{done}, but lonc can't be told ({error}); it will see it at its next reload or start")
     say(done if running else f"{done}; lonc does not run, it will see it when it starts")

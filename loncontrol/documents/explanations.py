@@ -262,6 +262,6 @@ REASONS: tuple[tuple[str, str, str], ...] = (
      "there: lond.log"),
     ("its socket can't be made in DIRECTORY: ERROR",
      "the link could stand, but lonSockDir is gone, or takes no file: nobody could use it",
-     "make the directory again as it was; the link comes up by itself, or with `loncontrol retry`"),
+     "make the directory again as it was, then restart lonc and lond: other files that they share were in it too"),
 )
 # fmt: on

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -80,6 +81,19 @@ def test_a_pause_waits_for_what_is_on_the_link_and_needs_no_daemon(federation: F
         assert control(here, "pause", *arguments).returncode in (1, 2)
     assert control(here, "resume", "msul2").stdout.endswith("lonc does not run, it will see it when it starts\n")
     assert [path.name for path in (here.directory / "delayed").glob("*paused*")] == []
+
+
+def test_a_lonc_whose_directory_was_replaced_is_not_said_to_be_gone(federation: FederationFactory) -> None:
+    here = federation(["msua1", "msul2"], start=["msua1"]).hosts["msua1"]
+    sockets = here.directory / "run"
+    shutil.rmtree(sockets)
+    sockets.mkdir(0o700)
+    unread = f"it runs, but does not read {sockets}/.lonc.control; restart lonc and lond"
+    result = control(here, "retry", "msul2")
+    assert result.returncode == 1 and unread in result.stderr
+    for arguments in (["pause", "msul2", "--why", "moved"], ["resume", "msul2"]):
+        result = control(here, *arguments)
+        assert result.returncode == 1 and unread in result.stderr
 
 
 def test_a_child_that_hangs_leaves_no_socket_of_a_paused_host(federation: FederationFactory) -> None:
