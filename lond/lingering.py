@@ -14,7 +14,7 @@ from contextlib import suppress
 from common.loop import READ, Loop
 
 LINGER = 2.0  # seconds that the peer has to close; it needs one round trip
-DROPPED_BYTES = 8388608  # twice what an honest peer has on its way (lonWindowBytes)
+DROPPED_BYTES = 8388608  # twice what an honest peer has on its way, if its lonWindowBytes is the default
 RECEIVE_BYTES = 65536
 
 

@@ -24,7 +24,9 @@ from lond.authentication.throttle_table import ThrottleTable
 _log = logging.getLogger(__name__)
 
 OnDone = Callable[[Outcome], None]
-LONGEST_QUEUE = 3.0  # seconds that a log-in waits for those before it: others' replies wait behind this one
+# Others' replies wait behind a log-in that waits for those before it. It is looked at when the one before it has ended,
+# which may take londHashTimeout; then who has waited for more seconds than this is not checked any more.
+LONGEST_QUEUE = 3.0
 QUEUE = 64  # log-ins of one lane that wait for those before them, in this process
 
 
