@@ -251,7 +251,7 @@ class Callers:
         """Take the socket file away, unless another child has put its own there; accept nobody any more."""
         if self._listener is None:
             return
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # the directory may be gone too, or closed to us
             status = self._path.stat()
             if (status.st_dev, status.st_ino) == self._identity:
                 self._path.unlink()
@@ -261,8 +261,8 @@ class Callers:
 
     @property
     def vanished(self) -> bool:
-        """Whether the socket file is gone though we serve; another child's in its place is all right."""
-        return self._listener is not None and not self._path.exists()
+        """Whether nobody finds the socket file though we serve; another child's in its place is all right."""
+        return self._listener is not None and not os.path.exists(self._path)  # noqa: PTH110 - Path.exists may raise
 
     def _accept(self, _mask: int) -> None:
         assert self._listener is not None

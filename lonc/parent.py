@@ -16,6 +16,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -176,7 +177,8 @@ class LoncParent(Parent):
         # A killed child could not do it itself; if another one of this host lives, the path may be its. That of a
         # paused host never has one.
         if host in self._pauses or not any(self.population.of(host)):
-            (self.site.config.sock_dir / host).unlink(missing_ok=True)
+            with suppress(OSError):  # as when the whole directory is gone, or closed to us
+                (self.site.config.sock_dir / host).unlink()
 
     def on_usr1(self) -> None:
         """Try every lost link again now."""

@@ -7,6 +7,8 @@ import signal
 import time
 from collections.abc import Callable
 
+import pytest
+
 from common.delayed import Fifo
 from common.scoreboard import Scoreboard, scoreboard_path
 from tests.helpers.activity import arrivals, make_user, message
@@ -65,7 +67,8 @@ def test_a_killed_link_releases_its_callers_at_once(federation: MakeFederation) 
     lond.start()
 
 
-def test_a_socket_directory_that_is_gone_for_a_while(federation: MakeFederation) -> None:
+@pytest.mark.parametrize("error", ["No such file or directory", "Not a directory"])
+def test_a_socket_directory_that_is_gone_for_a_while(federation: MakeFederation, error: str) -> None:
     fed = federation(["msua1", "msul1"])
     here = fed.hosts["msua1"]
     directory = here.directory / "run"
@@ -79,15 +82,18 @@ def test_a_socket_directory_that_is_gone_for_a_while(federation: MakeFederation)
             board.close()
 
     directory.rename(away)
+    if error == "Not a directory":
+        directory.touch()
     for peer in fed.hosts:
         eventually(lambda peer=peer: tried_again(peer))
     log = here.lonc.log
+    directory.unlink(missing_ok=True)
     away.rename(directory)
     for peer in fed.hosts:
         here.wait_for_link(peer)
         assert here.lonnet().reply("ping", peer) == peer
         said = [line for line in log.splitlines() if f" to {peer} is lost" in line or f"no link to {peer}" in line]
-        assert len(said) == 1 and f"can't be made in {directory}: No such file or directory" in said[0], said
+        assert len(said) == 1 and f"can't be made in {directory}: {error}" in said[0], said
     assert "unexpected" not in log
 
 
