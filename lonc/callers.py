@@ -1,7 +1,8 @@
 """The UNIX socket side of a lonc child: callers, their requests, their replies in order.
 
-The socket file exists exactly while the link is up. It is bound under a hidden name and renamed into place, which is
-also how a fresh child takes the path over from the one before it; only a path that is still ours is unlinked.
+The socket file exists exactly while the link is up. It is bound under a hidden name before a link is made, so that
+nothing is sent over one that nobody could use, and renamed into place when the link stands; that is also how a fresh
+child takes the path over from the one before it. Only a path that is still ours is unlinked.
 
 Everything that a caller wrote is read at once, everything that is ready for a caller is written at once at the end of
 the turn. A caller whose requests don't fit the window is not read any further (it feels that as back-pressure); one
@@ -31,6 +32,11 @@ ACCEPT_PAUSE = 1.0  # seconds without accepting when no descriptor is free
 BACKLOG = 1024
 CON_LOST = b"con_lost"
 TOO_LONG = b"error: request too long"
+
+
+def hidden_path(path: Path, pid: int) -> Path:
+    """Where the socket of a child is until its link stands."""
+    return path.with_name(f".{path.name}.{pid}")
 
 
 class CallerRequest:
@@ -215,7 +221,7 @@ class Callers:
         self.loop, self.config, self.on_line = loop, config, on_line
         self.dirty: list[Caller] = []
         self.accepted = 0
-        self._path = path
+        self._path = self._file = path
         self._all: set[Caller] = set()
         self._listener: socket.socket | None = None
         self._identity = (0, 0)
@@ -223,12 +229,12 @@ class Callers:
     def __len__(self) -> int:
         return len(self._all)
 
-    def appear(self) -> None:
-        """Put the socket file in place: from now on there is a link.
+    def prepare(self) -> None:
+        """Make the socket, under a name that no caller looks for.
 
         :raises OSError: the directory is gone, or takes no file.
         """
-        hidden = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        hidden = hidden_path(self._path, os.getpid())
         with suppress(FileNotFoundError):
             hidden.unlink()  # of an earlier process with our number
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -237,24 +243,32 @@ class Callers:
             hidden.chmod(0o660)
             listener.listen(BACKLOG)
             status = hidden.stat()
-            self._identity = (status.st_dev, status.st_ino)
-            hidden.rename(self._path)
         except OSError:
             listener.close()
             with suppress(OSError):
                 hidden.unlink()
             raise
-        self._listener = listener
-        self.loop.watch(listener, READ, self._accept)
+        self._identity = (status.st_dev, status.st_ino)
+        self._listener, self._file = listener, hidden
+
+    def appear(self) -> None:
+        """Put the prepared socket file in place: from now on there is a link.
+
+        :raises OSError: the directory is gone, or takes no file any more.
+        """
+        assert self._listener is not None
+        self._file.rename(self._path)
+        self._file = self._path
+        self.loop.watch(self._listener, READ, self._accept)
 
     def disappear(self) -> None:
         """Take the socket file away, unless another child has put its own there; accept nobody any more."""
         if self._listener is None:
             return
         with suppress(OSError):  # the directory may be gone too, or closed to us
-            status = self._path.stat()
+            status = self._file.stat()
             if (status.st_dev, status.st_ino) == self._identity:
-                self._path.unlink()
+                self._file.unlink()
         self.loop.forget(self._listener)
         self._listener.close()
         self._listener = None
@@ -262,7 +276,8 @@ class Callers:
     @property
     def vanished(self) -> bool:
         """Whether nobody finds the socket file though we serve; another child's in its place is all right."""
-        return self._listener is not None and not os.path.exists(self._path)  # noqa: PTH110 - Path.exists may raise
+        serves = self._listener is not None and self._file == self._path
+        return serves and not os.path.exists(self._path)  # noqa: PTH110 - Path.exists may raise
 
     def _accept(self, _mask: int) -> None:
         assert self._listener is not None

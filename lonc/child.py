@@ -1,8 +1,8 @@
 """A lonc child: one peer, from its fork to its end.
 
-It waits out the delay its parent gave it, connects, exchanges keys, sends the delayed messages, then puts the socket
-file in place and serves callers. When the link breaks it answers every caller and dies; there is no reconnect code.
-TERM makes it drain: accept nobody, answer what is under way, exit 0.
+It waits out the delay its parent gave it, makes its socket, connects, exchanges keys, sends the delayed messages, then
+puts the socket file in place and serves callers. When the link breaks it answers every caller and dies; there is no
+reconnect code. TERM makes it drain: accept nobody, answer what is under way, exit 0.
 
 To its parent it says ``serving`` and ``lost``. Logs: link lost with the reason, one status line on USR1.
 """
@@ -122,7 +122,12 @@ class Child:
         self._wait_timer.cancel()
         self._slot.next_try = 0.0
         self._set_state("connecting", self._orders.down_since)
-        self.link.connect()
+        try:
+            self.callers.prepare()
+        except OSError as error:
+            self._on_no_socket(error)
+        else:
+            self.link.connect()
 
     def _on_up(self) -> None:
         if self._draining:
@@ -263,6 +268,7 @@ class Child:
             log.warning("the socket of %s had vanished and is made again", self.host)
             self.callers.disappear()
             try:
+                self.callers.prepare()
                 self.callers.appear()
             except OSError as error:
                 self._on_no_socket(error)

@@ -170,7 +170,7 @@ class Link:
             self._receive()
 
     def _receive_the_rest(self) -> None:
-        # A connection that takes nothing more may still hold replies: what they answer was executed, and must not
+        # A connection that is not used any more may still hold replies: what they answer was executed, and must not
         # be sent again.
         while self._receive():
             pass
@@ -238,11 +238,17 @@ class Link:
 
     def _lose(self, reason: str, suspicious: bool) -> None:
         if self._socket is not None:
-            self.close()
+            self._shut()
             self._on_lost(reason, suspicious)
 
     def close(self) -> None:
-        """Close the connection; nothing is reported."""
+        """Close the connection, after the replies that have come were handed out; its end is not reported."""
+        self._on_lost = lambda _reason, _suspicious: None
+        if self.up:
+            self._receive_the_rest()
+        self._shut()
+
+    def _shut(self) -> None:
         if self._socket is not None:
             self.loop.forget(self._socket)
             self._socket.close()

@@ -30,6 +30,7 @@ from common.pidfile import PidFile
 from common.population import Birth, Member, Phase
 from common.site import Site
 from lonc import child
+from lonc.callers import hidden_path
 from lonc.control import LOOK, RETRY, ControlPipe
 from lonc.retry import Retry
 
@@ -156,7 +157,7 @@ class LoncParent(Parent):
     def on_end(self, member: Member, code: int) -> None:
         """Note how a child ended; :meth:`balance` does the rest."""
         if code != 0:
-            self._remove_socket_of_dead(member.key)
+            self._remove_sockets_of_dead(member)
         peer = self.peers.get(member.key)
         if peer is not None:
             peer.outdated.discard(member.generation)
@@ -173,12 +174,16 @@ class LoncParent(Parent):
         peer.not_before = self.loop.clock() + CRASH_PAUSE
         self.loop.call_later(CRASH_PAUSE, lambda: None)
 
-    def _remove_socket_of_dead(self, host: str) -> None:
+    def _remove_sockets_of_dead(self, member: Member) -> None:
         # A killed child could not do it itself; if another one of this host lives, the path may be its. That of a
         # paused host never has one.
-        if host in self._pauses or not any(self.population.of(host)):
+        path = self.site.config.sock_dir / member.key
+        unused = [hidden_path(path, member.pid)]
+        if member.key in self._pauses or not any(self.population.of(member.key)):
+            unused.append(path)
+        for socket_file in unused:
             with suppress(OSError):  # as when the whole directory is gone, or closed to us
-                (self.site.config.sock_dir / host).unlink()
+                socket_file.unlink()
 
     def on_usr1(self) -> None:
         """Try every lost link again now."""

@@ -11,7 +11,7 @@ import pytest
 
 from common.delayed import Fifo
 from common.scoreboard import Scoreboard, scoreboard_path
-from tests.helpers.activity import arrivals, make_user, message
+from tests.helpers.activity import arrivals, executions, make_user, message
 from tests.helpers.daemons import stop_child
 from tests.helpers.federation import Federation
 from tests.helpers.waiting import eventually
@@ -71,13 +71,15 @@ def test_a_killed_link_releases_its_callers_at_once(federation: MakeFederation) 
 def test_a_socket_directory_that_is_gone_for_a_while(federation: MakeFederation, error: str) -> None:
     fed = federation(["msua1", "msul1"])
     here = fed.hosts["msua1"]
+    make_user(fed.hosts["msul1"])
+    net = here.lonnet()
     directory = here.directory / "run"
     away = directory.with_name("away")
 
-    def tried_again(peer: str) -> bool:
+    def tried_again(peer: str, attempts: int) -> bool:
         board = Scoreboard.open(scoreboard_path(away, "lonc"))
         try:
-            return any(slot.host == peer and slot.attempts >= 4 for slot in board.all())
+            return any(slot.host == peer and slot.attempts >= attempts for slot in board.all())
         finally:
             board.close()
 
@@ -85,7 +87,10 @@ def test_a_socket_directory_that_is_gone_for_a_while(federation: MakeFederation,
     if error == "Not a directory":
         directory.touch()
     for peer in fed.hosts:
-        eventually(lambda peer=peer: tried_again(peer))
+        eventually(lambda peer=peer: tried_again(peer, 4))
+    assert net.critical(message(0, 0), "msul1") == "con_delayed"
+    eventually(lambda: tried_again("msul1", 7))
+    assert executions(fed.hosts["msul1"]) == []  # over a link that must end at once again nothing is sent
     log = here.lonc.log
     directory.unlink(missing_ok=True)
     away.rename(directory)

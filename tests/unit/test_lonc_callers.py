@@ -10,7 +10,7 @@ import pytest
 
 from common.config import Config
 from common.loop import Loop
-from lonc.callers import Callers
+from lonc.callers import Callers, hidden_path
 from tests.helpers.in_child import in_child
 
 HOST = "msul1"
@@ -26,7 +26,22 @@ def callers(tmp_path: Path) -> Iterator[Callers]:
     loop.close()
 
 
+def test_nobody_finds_the_socket_before_the_link_stands(callers: Callers, tmp_path: Path) -> None:
+    callers.prepare()
+    hidden = hidden_path(tmp_path / HOST, os.getpid())
+    assert list(tmp_path.iterdir()) == [hidden] and not callers.vanished
+    callers.appear()
+    assert list(tmp_path.iterdir()) == [tmp_path / HOST]
+
+
+def test_a_socket_whose_link_never_stood_is_taken_away(callers: Callers, tmp_path: Path) -> None:
+    callers.prepare()
+    callers.disappear()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_directory_that_is_closed_to_us_is_one_without_our_socket(callers: Callers, tmp_path: Path) -> None:
+    callers.prepare()
     callers.appear()
     assert not callers.vanished
 

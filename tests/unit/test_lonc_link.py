@@ -247,6 +247,19 @@ def test_replies_that_came_before_the_connection_broke_are_handed_out() -> None:
         pair.close()
 
 
+def test_replies_that_came_before_it_is_closed_are_handed_out(pair: Pair) -> None:
+    pair.come_up()
+    requests = [Asked(b"command%d" % number) for number in range(3)]
+    for request in requests:
+        pair.link.submit(request)
+    pair.link.flush()
+    for _ in range(2):
+        pair.channel.send(b"ok\n")
+    pair.link.close()
+    assert [request.reply for request in requests] == [b"ok", b"ok", None]
+    assert pair.losses == []
+
+
 def test_a_stranger_is_told_what_it_probably_is(pair: Pair) -> None:
     pair.channel.shutdown(socket.SHUT_WR)
     pair.loop.turn()
