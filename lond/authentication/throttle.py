@@ -80,7 +80,9 @@ def admitted(record: Record, now: float, limits: Limits) -> tuple[Record, bool]:
     """The record from now on, and whether one log-in is checked now."""
     record = _remembered(record, now, limits)
     gap = _gap(record.failures, limits)
-    if gap and now < record.free_at:
+    if gap == 0:  # as it was: who has not failed takes no place in the table
+        return record, True
+    if now < record.free_at:
         return record, False
     return replace(record, free_at=now + gap), True
 

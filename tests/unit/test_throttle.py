@@ -137,6 +137,17 @@ class TestTable:
             look(table, f"user{number}")
         assert look(table, "smith").failures == 1
 
+    def test_a_log_in_without_failures_takes_no_place(
+        self, table: ThrottleTable, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(throttle_table, "SETS", 1)
+        for number in range(PLACES):
+            fail(table, f"user{number}")
+        for number in range(100):
+            name = Lane(b"msu", f"other{number}".encode(), "msua1", known=False).name
+            assert table.change(name, lambda record: admitted(record, NOW, LIMITS))
+        assert [look(table, f"user{number}").failures for number in range(PLACES)] == [1] * PLACES
+
     def test_memory_is_bounded_and_the_oldest_goes_first(
         self, table: ThrottleTable, monkeypatch: pytest.MonkeyPatch
     ) -> None:
