@@ -13,9 +13,9 @@ that was delayed goes to the host that was the home server when it was sent.
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable
 from random import uniform
-from threading import BoundedSemaphore
 from time import sleep
 from typing import TypeVar
 
@@ -30,7 +30,7 @@ MOST_WAITING = 4  # calls of one process that wait for a busy home server; its o
 
 Result = TypeVar("Result")
 _Send = Callable[[str, str, float], str]
-_waiting = BoundedSemaphore(MOST_WAITING)
+_waiting: list[int] = []  # the process of each; no lock, for one that is held during a fork would stay so in the child
 
 
 class HomeCalls:
@@ -64,7 +64,7 @@ class HomeCalls:
         """
         deadline, patience = self.deadline(timeout), Deadline(self.net.site.config.login_wait)
         host, reply = self._sent(self.net.reply, line, deadline)
-        if not reply.startswith(TRY_AGAIN) or not _waiting.acquire(blocking=False):
+        if not reply.startswith(TRY_AGAIN) or not _may_wait():
             return host, reply
         try:
             pause = FIRST_PAUSE
@@ -77,7 +77,7 @@ class HomeCalls:
                 pause = min(2 * pause, LONGEST_PAUSE)
             return host, reply
         finally:
-            _waiting.release()
+            _waiting.remove(os.getpid())
 
     def read(self, line: str, parse: Callable[[str], Result], timeout: float | None) -> Result | None:
         """What `parse` makes of the reply to a request for records; None: nothing was ever written there."""
@@ -114,6 +114,16 @@ class HomeCalls:
             return False
         self.net.homes.forget(self.user)
         return True
+
+
+def _may_wait() -> bool:
+    """Whether one call more of this process may wait; it then counts."""
+    pid = os.getpid()
+    _waiting.append(pid)
+    if _waiting.count(pid) <= MOST_WAITING:
+        return True
+    _waiting.remove(pid)
+    return False
 
 
 def _may_be_gone(reply: str) -> bool:

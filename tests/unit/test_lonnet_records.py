@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
@@ -38,6 +39,7 @@ from lonnet.users import AUTHENTICATION_TYPES, Authentication, User
 from lonnet.versions import Restored
 from lonnet.wire import TEXT, Malformed
 from tests.helpers.fake_net import NOW, FakeNet
+from tests.helpers.in_child import in_child
 from tests.unit.test_lonnet_scripted_child import a_site
 
 # Bytes of every kind, and texts that could be taken for something else on the wire.
@@ -358,6 +360,12 @@ def test_no_more_than_a_few_calls_of_a_process_wait_for_a_busy_home_server(
         assert smith.authenticate("sesame")
         assert len(asleep) == home_calls.MOST_WAITING
         asleep.clear()
+
+
+def test_a_process_that_was_forked_counts_its_own_waiting_calls_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(home_calls, "_waiting", [os.getpid()] * home_calls.MOST_WAITING)
+    assert not home_calls._may_wait()
+    assert in_child(home_calls._may_wait) is True
 
 
 @pytest.mark.parametrize(("login_wait", "timeout"), [(0.0, None), (0.2, None), (100.0, 0.2)])
