@@ -79,8 +79,8 @@ PASSWORD_OR_ARGUMENT = Argument("pass-or-arg(esc)", _password)
     trust=Trust.AUTH,
     encrypted=True,
     replies="`authorized`, `non_authorized`, `unknown_user`, `auth_mode_error` (its type can't be checked here), "
-    "`error: 11 ...` (too many log-ins of this user wait already); `known`: this user has logged in at the asking host "
-    "with this browser before; anything else there is ignored",
+    "`error: 11 ...` (too many have failed, or wait already: try again); `known`: this user has logged in at the "
+    "asking host with this browser before; anything else there is ignored",
 )
 def auth(context: Context, domain: bytes, user: bytes, password: bytes, known: bool = False) -> Reply:
     account = _account(context, domain, user)
