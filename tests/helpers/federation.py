@@ -352,6 +352,14 @@ class Federation:
         assert not problems, "\n".join(problems)
 
 
+@contextlib.contextmanager
+def running(*hosts: str) -> Iterator[Federation]:
+    """A federation whose daemons run."""
+    with contextlib.closing(Federation(hosts)) as made:
+        made.start()
+        yield made
+
+
 def _left_behind(host: Host) -> list[Path]:
     run, logs = host.directory / "run", host.directory / "logs"
     sockets = [path for path in run.iterdir() if path.is_socket()] if run.exists() else []

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 from tests.helpers.federation import ROOT, Host
@@ -29,7 +30,7 @@ def web_settings(host: Host, port: int = PORT) -> dict[str, str]:
     }
 
 
-class WebServer:
+class WebServer(ABC):
     """The web server of one host; in a session of its own."""
 
     def __init__(self, host: Host, port: int = PORT) -> None:
@@ -46,9 +47,9 @@ class WebServer:
         """What it wrote so far, to standard error and its log files."""
         return "".join(path.read_text(errors="replace") for path in sorted(self.host.directory.glob("web*.log")))
 
+    @abstractmethod
     def command(self) -> list[str]:
         """The command that runs it in the foreground."""
-        raise NotImplementedError
 
     def launch(self) -> None:
         """Start without waiting."""

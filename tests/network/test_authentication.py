@@ -16,7 +16,7 @@ from lonnet.errors import (
     UserExists,
 )
 from lonnet.users import Authentication
-from tests.helpers.federation import QUICK, Federation
+from tests.helpers.federation import Federation, running
 from tests.helpers.members import move_member
 
 AWKWARD = "s&c:r=t%é\n\U0001f600"
@@ -25,12 +25,8 @@ AWKWARD = "s&c:r=t%é\n\U0001f600"
 @pytest.fixture(scope="module")
 def network() -> Iterator[Federation]:
     """The daemons, for all tests of this file."""
-    made = Federation(["msul1", "msul2", "msua1"], settings=QUICK)
-    try:
-        made.start()
+    with running("msul1", "msul2", "msua1") as made:
         yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from lond.commands.registry import REGISTRY
 from lonnet import Lonnet
 from lonnet.sessions import Sessions
-from tests.helpers.federation import QUICK, Federation, Host
+from tests.helpers.federation import Federation, Host
 from tests.helpers.fuzzed_lines import LINES
 from tests.helpers.published import put_resource
 from tests.helpers.soaking import TIMES
@@ -169,8 +170,7 @@ ELSEWHERE = {  # replies of the table that need more than a request, and where t
 
 @pytest.fixture(scope="module")
 def network() -> Iterator[Federation]:
-    made = Federation(["msul1", "msua1"], settings=QUICK)
-    try:
+    with closing(Federation(["msul1", "msua1"])) as made:
         res = made.hosts["msul1"].directory / "html" / "res"
         (res / "empty").mkdir(parents=True)
         put_resource(res, "msu/smith/kin/private.html", b"one", copyright="private")
@@ -178,8 +178,6 @@ def network() -> Iterator[Federation]:
             put_resource(res, "msu/smith/kin/a.html", content, new_version=True)
         made.start()
         yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from lonnet import Delivery, Lonnet
 from lonnet.errors import KeyExists
 from lonnet.users import User
 from tests.conftest import Measured
-from tests.helpers.federation import QUICK, Federation
+from tests.helpers.federation import Federation, running
 from tests.helpers.members import make_member
 from tests.helpers.soaking import TIMES
 
@@ -229,12 +229,8 @@ def test_what_no_order_explains_is_found() -> None:
 
 @pytest.fixture(scope="module")
 def network() -> Iterator[Federation]:
-    made = Federation(["msul1", *SERVERS], settings=QUICK)
-    try:
-        made.start()
+    with running("msul1", *SERVERS) as made:
         yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from lonnet.errors import HostUnreachable, KeyExists, NoSuchUser, Refused, Remot
 from lonnet.homes import UserName
 from lonnet.replies import FAILURE_WORDS
 from lonnet.users import User
-from tests.helpers.federation import QUICK, Federation
+from tests.helpers.federation import Federation, running
 from tests.helpers.members import make_member, move_member
 from tests.helpers.waiting import eventually
 
@@ -32,15 +32,11 @@ AWKWARD = ["", "&", "=", ":", "%", "%2F", "a&b=c:d%\n\r\0", "é\U0001f600", "\ud
 @pytest.fixture(scope="module")
 def network() -> Iterator[Federation]:
     """The daemons, for all tests of this file that end none of them."""
-    made = Federation(HOSTS, settings=QUICK)
-    try:
-        made.start()
+    with running(*HOSTS) as made:
         for name in ("smith", "dean", "course1"):
             make_member(made.hosts["msul2"], name)
         make_member(made.hosts["msul1"], "jones")
         yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture
