@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from lonstatus.page import rendered
 from tests.helpers import reports
 from tests.helpers.chromium import chromium, screenshot, show
 from tests.helpers.federation import ROOT, Federation
+from tests.helpers.waiting import eventually
 from tests.helpers.web import HERE, app_of, network
 
 WIDE, TALL = 1200, 900
@@ -47,8 +49,10 @@ def pills(browser: webdriver.Chrome) -> set[str]:
 def test_the_page_that_loncron_writes(browser: webdriver.Chrome) -> None:
     federation = Federation(["msul1", "msul2", "hubl1"])
     try:
-        federation.start("msul1", "msul2")
         here = federation.hosts["msul1"]
+        here.write_conf(lonRetryFirst="300", lonRetryMax="300")  # the link that is down is neither tried nor given up
+        federation.start("msul1", "msul2")
+        eventually(lambda: here.lonc.slot("hubl1", "waiting").next_try > time.time() + 60)
         for n in range(3):
             assert here.lonnet().critical(f"log:hub:smith:{n}", "hubl1") == "con_delayed"
         for _ in range(2):
