@@ -91,6 +91,7 @@ class Config:
     ping_after: float = _DEFAULT["ping_after"]  # s
     dead_after: float = _DEFAULT["dead_after"]  # s
     login_wait: float = _DEFAULT["login_wait"]  # s
+    logins_waiting: int = _DEFAULT["logins_waiting"]
     max_attempts: int = _DEFAULT["max_attempts"]
     retry_first: float = _DEFAULT["retry_first"]  # s
     retry_max: float = _DEFAULT["retry_max"]  # s
@@ -140,6 +141,8 @@ class Config:
     login_burst: int = _DEFAULT["login_burst"]  # failed log-ins
     login_interval: float = _DEFAULT["login_interval"]  # s
     known_browser: float = _DEFAULT["known_browser"]  # s, 0: off
+    fresh_burst: int = _DEFAULT["fresh_burst"]  # failed log-ins
+    fresh_interval: float = _DEFAULT["fresh_interval"]  # s
     balance_timeout: float = _DEFAULT["balance_timeout"]  # s
     spare_url: str = _DEFAULT["spare_url"]  # with HOSTNAME or IP
     construction_dir: Path = _DEFAULT["construction_dir"]

@@ -19,6 +19,7 @@ from random import uniform
 from time import sleep
 from typing import TypeVar
 
+from common.login_lanes import LoginLane
 from lonnet.deadline import Deadline, limit
 from lonnet.homes import Net, UserName, home_server, is_home, search
 from lonnet.replies import Delivery, command_of, delivered, nothing_there, parsed
@@ -26,11 +27,11 @@ from lonnet.replies import Delivery, command_of, delivered, nothing_there, parse
 UNKNOWN_USER, NO_SUCH_HOST = "unknown_user", "no_such_host"
 TRY_AGAIN = f"error: {errno.EAGAIN} "
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 1.0  # seconds between two requests of one call, half of it more or less
-MOST_WAITING = 4  # calls of one process that wait for a busy home server; its other threads serve other people
 
 Result = TypeVar("Result")
 _Send = Callable[[str, str, float], str]
-_waiting: list[int] = []  # the process of each; no lock, for one that is held during a fork would stay so in the child
+# Process and lane of each; no lock, for one that is held during a fork would stay so in the child.
+_waiting: list[tuple[int, LoginLane]] = []
 
 
 class HomeCalls:
@@ -57,14 +58,16 @@ class HomeCalls:
         """
         return self._sent(self.net.reply, line, self.deadline(timeout))
 
-    def reply_when_ready(self, line: str, timeout: float | None) -> tuple[str, str]:
+    def reply_when_ready(self, line: str, lane: LoginLane, timeout: float | None) -> tuple[str, str]:
         """As :meth:`reply`; while the home server says ``error: 11``, try again, it is asked again for lonLoginWait.
 
-        Where :data:`MOST_WAITING` calls of this process wait so already, that reply is returned at once.
+        Where lonLoginsWaiting calls of this process and lane wait so already, that reply is returned at once: the
+        process has other threads to keep free for other people, and those who guess must not take all places.
         """
-        deadline, patience = self.deadline(timeout), Deadline(self.net.site.config.login_wait)
+        config, deadline = self.net.site.config, self.deadline(timeout)
+        patience = Deadline(config.login_wait)
         host, reply = self._sent(self.net.reply, line, deadline)
-        if not reply.startswith(TRY_AGAIN) or not _may_wait():
+        if not reply.startswith(TRY_AGAIN) or not _may_wait(lane, config.logins_waiting):
             return host, reply
         try:
             pause = FIRST_PAUSE
@@ -77,7 +80,7 @@ class HomeCalls:
                 pause = min(2 * pause, LONGEST_PAUSE)
             return host, reply
         finally:
-            _waiting.remove(os.getpid())
+            _waiting.remove((os.getpid(), lane))
 
     def read(self, line: str, parse: Callable[[str], Result], timeout: float | None) -> Result | None:
         """What `parse` makes of the reply to a request for records; None: nothing was ever written there."""
@@ -116,13 +119,13 @@ class HomeCalls:
         return True
 
 
-def _may_wait() -> bool:
-    """Whether one call more of this process may wait; it then counts."""
-    pid = os.getpid()
-    _waiting.append(pid)
-    if _waiting.count(pid) <= MOST_WAITING:
+def _may_wait(lane: LoginLane, most: int) -> bool:
+    """Whether one call more of this process and lane may wait; it then counts."""
+    one = (os.getpid(), lane)
+    _waiting.append(one)
+    if _waiting.count(one) <= most:
         return True
-    _waiting.remove(pid)
+    _waiting.remove(one)
     return False
 
 

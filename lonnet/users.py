@@ -8,8 +8,9 @@ What touches accounts and roles travels encrypted. Roles are written by critical
 ones: a critical message may wait on this host's disk, where a password has no business.
 
 After failed log-ins the home server checks the next one after a gap only, and asks to try again until then. Account
-requests do so by themselves, for lonLoginWait seconds; where four of the process do so already, the next one raises
-RemoteError 11 at once, so that people who guess passwords can't keep all threads of a web server waiting.
+requests do so by themselves, for lonLoginWait seconds; where lonLoginsWaiting of the process and lane do so already,
+the next one raises RemoteError 11 at once, so that people who guess passwords can't keep all threads of a web server
+waiting.
 
 Promises: a password is in no exception's text, no log and no file of this host. Every call ends within `timeout`
 seconds (None: lonRequestTimeout, for roles lonCriticalTimeout).
@@ -24,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from common.login_lanes import LoginLane
 from lonnet.deadline import Deadline
 from lonnet.errors import (
     AuthModeError,
@@ -103,32 +105,39 @@ class User(Records[str]):
         """The host id of the home server."""
         return self._at_home.home(timeout)
 
-    def authenticate(self, password: str | bytes, *, known: bool = False, timeout: float | None = None) -> bool:
+    def authenticate(
+        self, password: str | bytes, *, lane: LoginLane = LoginLane.STRANGERS, timeout: float | None = None
+    ) -> bool:
         """Whether this is the user's password.
 
         :param password: str is sent as UTF-8.
-        :param known: this user has logged in on this host before with the same browser, which the caller has checked:
-            the home server lets such log-ins pass by those of strangers, who may be guessing (docs/authentication.md).
+        :param lane: in which it stands, as the caller has checked: the home server lets those of known browsers, and
+            those from networks where nobody guesses, pass by those of strangers (docs/authentication.md).
         :raises NoSuchUser: who tries to log in should not be told the difference to a wrong password.
         :raises AuthModeError: the user's type of authentication can't be checked on the home server.
 
         Source: classic-protocol, section 4, as for all calls here.
         """
         expected = ("authorized", "non_authorized")
-        reply = self._account("auth", _secret(password), *_lane(known), expected=expected, timeout=timeout)
+        reply = self._account("auth", _secret(password), lane=lane, expected=expected, timeout=timeout)
         return reply == "authorized"
 
     def change_password(
-        self, old: str | bytes, new: str | bytes, *, known: bool = False, timeout: float | None = None
+        self,
+        old: str | bytes,
+        new: str | bytes,
+        *,
+        lane: LoginLane = LoginLane.STRANGERS,
+        timeout: float | None = None,
     ) -> None:
         """Set a new password of an internal account.
 
-        :param known: as for :meth:`authenticate`.
+        :param lane: as for :meth:`authenticate`.
         :raises NotAuthorized: the old one is wrong.
         :raises AuthModeError: the password is kept elsewhere (Kerberos, ...).
         :raises PasswordChangeFailed: the new one is empty, or could not be written.
         """
-        self._account("passwd", _secret(old), _secret(new), *_lane(known), timeout=timeout)
+        self._account("passwd", _secret(old), _secret(new), lane=lane, timeout=timeout)
 
     def change_authentication(self, kind: str, argument: str | bytes = "", *, timeout: float | None = None) -> None:
         """Set how the user is authenticated, without the old password.
@@ -185,9 +194,17 @@ class User(Records[str]):
         line = f"encrypt:{command}:{by.domain}:{by.name}:{self._user.fields}:{roles}"
         return self._at_home.tell(line, timeout)
 
-    def _account(self, command: str, *fields: str, expected: Collection[str] = OK, timeout: float | None) -> str:
-        line = ":".join(("encrypt", command, self._user.fields, *fields))
-        host, reply = self._at_home.reply_when_ready(line, timeout)
+    def _account(
+        self,
+        command: str,
+        *fields: str,
+        lane: LoginLane = LoginLane.STRANGERS,
+        expected: Collection[str] = OK,
+        timeout: float | None,
+    ) -> str:
+        last = (lane.value,) if lane.value else ()
+        line = ":".join(("encrypt", command, self._user.fields, *fields, *last))
+        host, reply = self._at_home.reply_when_ready(line, lane, timeout)
         return self._judged(host, command, reply, expected)
 
     def _judged(self, host: str, command: str, reply: str, expected: Collection[str]) -> str:
@@ -215,11 +232,6 @@ def _checked_type(kind: str) -> str:
     if kind not in AUTHENTICATION_TYPES:
         raise ValueError(f"{kind!r} is not a type of authentication: {', '.join(AUTHENTICATION_TYPES)}")
     return kind
-
-
-def _lane(known: bool) -> tuple[str, ...]:
-    """The field that the original's servers don't expect, and ignore."""
-    return ("known",) if known else ()
 
 
 def _secret(text: str | bytes) -> str:

@@ -127,9 +127,9 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
     "passwd of %s:%s: %s": ("the user's passwd file can't be read; log-ins get an error", "look at the file"),
     "passwd of %s:%s not changed: %s": ("the new file could not be written; the old one counts", "look at the disk"),
     "%s:%s has a new kind of hash": ("after a log-in an old hash was replaced by scrypt", ""),
-    "failed log-in of %s:%s from %s, number %d in a row by %s": (
-        "a wrong password; after londThrottleAfter of them further ones wait, those of known browsers and those of "
-        "strangers each for themselves",
+    "failed log-in of %s:%s from %s, number %d in a row in lane %s": (
+        "a wrong password; after londThrottleAfter of them further ones wait, each lane (known, fresh, strangers) for "
+        "itself: docs/authentication.md",
         "many, for many users: somebody guesses, on the host that is named"),
     "log-ins get auth_mode_error: %s": (
         "a type of account can't be checked on this machine; said once for each reason",

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from common.login_lanes import LoginLane
 from lond.authentication.hashing import Job, Outcome, Verdict
 from lond.authentication.throttle import Lane, Limits, Record, admitted, failed
 from lond.authentication.throttle_table import ThrottleTable
@@ -53,14 +54,14 @@ class LogIns:
         self._table, self._limits = table, limits
         self._queues: dict[Lane, deque[tuple[Job, OnDone, float]]] = {}
 
-    def check(self, job: Job, host: str, on_done: OnDone, *, known: bool = False) -> None:
+    def check(self, job: Job, host: str, on_done: OnDone, kind: LoginLane = LoginLane.STRANGERS) -> None:
         """Check a password, unless failed log-ins in its lane forbid it for the moment.
 
         :param host: the id of the host that asks, by its address.
         :param on_done: gets the outcome; BUSY: try again.
-        :param known: whether that host knows the browser; see :class:`lond.authentication.throttle.Lane`.
+        :param kind: of the lane, as that host says; see :class:`lond.authentication.throttle.Lane`.
         """
-        lane = Lane(job.domain, job.user, host, known)
+        lane = Lane(job.domain, job.user, host, kind)
         waiting = self._queues.get(lane)
         if waiting is None:
             self._queues[lane] = deque([(job, on_done, self._clock())])
@@ -115,5 +116,7 @@ class LogIns:
         failures = self._table.change(lane.name, change)
         self._table.count()
         domain, user = lane.domain.decode("ascii"), lane.user.decode("ascii")
-        who = "known browsers" if lane.known else "strangers"
-        _log.warning("failed log-in of %s:%s from %s, number %d in a row by %s", domain, user, lane.host, failures, who)
+        kind = lane.kind.name.lower()
+        _log.warning(
+            "failed log-in of %s:%s from %s, number %d in a row in lane %s", domain, user, lane.host, failures, kind
+        )

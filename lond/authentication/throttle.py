@@ -1,13 +1,14 @@
-"""When a log-in is checked after failed ones: the policy alone, per lane (user, asking host, known browsers or not).
+"""When a log-in is checked after failed ones: the policy alone, per lane (user, asking host, and what that host
+says of the browser).
 
 The first failures are free. After that, log-ins in this lane are let through one at a time, with a gap that doubles
 with every failure up to `longest`. Who comes after the gap is checked at once; who comes earlier is to try again, which
 :mod:`lonnet.users` does by itself. Nobody waits here: on a classic link all other replies would wait as well, and who
 guesses passwords could stop a whole access server. Another lane has a record of its own and does not notice.
 
-So a flood of guesses fills the strangers' lane, and the user comes in by the other one, with a browser that has been
-used at that host before, or at another host. Which browser is known only the asking host can tell; one that lies gets
-one lane more for its guesses.
+So a flood of guesses fills the strangers' lane, and the user comes in by another one (:mod:`common.login_lanes`), or
+at another host. Which lane is a browser's only the asking host can tell; one that lies gets two lanes more for its
+guesses.
 
 Promises: pure; a record never grows. Guessing is limited to one password per `longest` seconds for each lane. Raises
 and logs nothing.
@@ -18,6 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from common.config import Config
+from common.login_lanes import LoginLane
 
 FIRST_GAP = 0.25  # seconds after the first failure that is not free
 _MAX_FAILURES = 0xFFFFFFFF
@@ -47,19 +49,19 @@ class Lane:
     """Whose log-ins share a record and come one after the other.
 
     :param host: the id of the host that asks, by its address.
-    :param known: from browsers with which this user has logged in at that host before, as it says; else from strangers.
+    :param kind: what that host says of the browsers.
     """
 
     domain: bytes
     user: bytes
     host: str
-    known: bool
+    kind: LoginLane
 
     @property
     def name(self) -> bytes:
         """What tells it from all other lanes."""
         host = self.host.encode("utf-8", "surrogateescape")
-        return b"\0".join((self.domain, self.user, host, b"known" if self.known else b""))
+        return b"\0".join((self.domain, self.user, host, self.kind.value.encode("ascii")))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 
 from common.escape import unescape
+from common.login_lanes import LoginLane
 from lond.authentication.accounts import (
     INTERNAL,
     KERBEROS,
@@ -36,6 +37,7 @@ WRONG_DOMAIN = b"not_right_domain"
 EXISTS = b"already_exists"
 CHANGE_FAILURE = b"pwchange_failure"
 
+_LANES = {lane.value.encode("ascii"): lane for lane in LoginLane}
 _REALM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _ENTRY_POINT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}(:.*)?")
 
@@ -52,9 +54,9 @@ def _password(field: bytes) -> bytes:
     return password
 
 
-def _is_known(field: bytes) -> bool:
+def _lane(field: bytes) -> LoginLane:
     """What others send in this place means nothing here, and is no reason to refuse a log-in."""
-    return field == b"known"
+    return _LANES.get(field, LoginLane.STRANGERS)
 
 
 def _type(field: bytes) -> str:
@@ -64,7 +66,7 @@ def _type(field: bytes) -> str:
 PASSWORD = Argument("pass(esc)", _password)
 OLD = Argument("old(esc)", _password)
 NEW = Argument("new(esc)", _password)
-KNOWN = Argument("known", _is_known, is_rest=True)
+LANE = Argument("lane", _lane, is_rest=True)
 TYPE = Argument("type", _type)
 PASSWORD_OR_ARGUMENT = Argument("pass-or-arg(esc)", _password)
 
@@ -74,15 +76,16 @@ PASSWORD_OR_ARGUMENT = Argument("pass-or-arg(esc)", _password)
     DOMAIN,
     USER,
     PASSWORD,
-    KNOWN,
+    LANE,
     optional=1,
     trust=Trust.AUTH,
     encrypted=True,
     replies="`authorized`, `non_authorized`, `unknown_user`, `auth_mode_error` (its type can't be checked here), "
-    "`error: 11 ...` (too many have failed, or wait already: try again); `known`: this user has logged in at the "
-    "asking host with this browser before; anything else there is ignored",
+    "`error: 11 ...` (too many have failed in this lane, or wait already: try again); lane: `known` (this user has "
+    "logged in at the asking host with this browser before), `fresh` (few have failed as this user from where this "
+    "browser is), anything else: strangers",
 )
-def auth(context: Context, domain: bytes, user: bytes, password: bytes, known: bool = False) -> Reply:
+def auth(context: Context, domain: bytes, user: bytes, password: bytes, lane: LoginLane = LoginLane.STRANGERS) -> Reply:
     account = _account(context, domain, user)
     reply = Pending()
 
@@ -93,7 +96,7 @@ def auth(context: Context, domain: bytes, user: bytes, password: bytes, known: b
         else:
             reply.settle(_denied(account, outcome.verdict))
 
-    context.services.log_ins.check(Job(domain, user, account, password), context.session.peer.id, done, known=known)
+    context.services.log_ins.check(Job(domain, user, account, password), context.session.peer.id, done, lane)
     return reply
 
 
@@ -103,15 +106,17 @@ def auth(context: Context, domain: bytes, user: bytes, password: bytes, known: b
     USER,
     OLD,
     NEW,
-    KNOWN,
+    LANE,
     optional=1,
     trust=Trust.AUTH,
     encrypted=True,
     writes=True,
     replies="`ok`, `non_authorized`, `unknown_user`, `auth_mode_error` (not an internal account), `pwchange_failure`, "
-    "`error: 11 ...`; `known` as for `auth`",
+    "`error: 11 ...`; lane as for `auth`",
 )
-def passwd(context: Context, domain: bytes, user: bytes, old: bytes, new: bytes, known: bool = False) -> Reply:
+def passwd(
+    context: Context, domain: bytes, user: bytes, old: bytes, new: bytes, lane: LoginLane = LoginLane.STRANGERS
+) -> Reply:
     account = _account(context, domain, user)
     if account is not None and account.type != INTERNAL:
         return MODE_ERROR
@@ -126,7 +131,7 @@ def passwd(context: Context, domain: bytes, user: bytes, old: bytes, new: bytes,
         else:
             reply.settle(_denied(account, outcome.verdict))
 
-    context.services.log_ins.check(Job(domain, user, account, old, new), context.session.peer.id, done, known=known)
+    context.services.log_ins.check(Job(domain, user, account, old, new), context.session.peer.id, done, lane)
     return reply
 
 

@@ -3,8 +3,9 @@
 Who comes to the log-in of a host that has too much to do is sent to a spare (:mod:`lonnet.balance`), before any
 password is typed. The password is checked at the user's home server; a session is made here, always a new one under a
 new id, so that nobody can prepare a session for somebody else. The form carries a token that must equal a cookie of the
-same browser, so that other sites can't log a browser in. A right log-in makes the browser a known one, which strangers
-who guess the user's password, even at the same address, don't hold up (:mod:`lonnet.handlers.known_browsers`).
+same browser, so that other sites can't log a browser in. A right log-in makes the browser a known one
+(:mod:`lonnet.handlers.known_browsers`). Who guesses a user's password must not keep the user out:
+:mod:`lonnet.handlers.login_tries` tells them apart.
 
 Promises: a redirect after log-in leads to a path of this host only. Passwords and ids are logged nowhere. A wrong
 password, an unknown user and a name that can't be one get the same answer.
@@ -27,6 +28,7 @@ from flask import Response, current_app, make_response, redirect, request, url_f
 from werkzeug.exceptions import TooManyRequests
 
 from common.errors import LonError
+from common.login_lanes import LoginLane
 from lonnet.balance import Told, page_url, spareserver
 from lonnet.errors import AuthModeError, NoSuchUser, RemoteError
 from lonnet.handlers.access import (
@@ -39,8 +41,8 @@ from lonnet.handlers.access import (
     session_id,
 )
 from lonnet.handlers.known_browsers import KnownBrowsers
+from lonnet.handlers.login_tries import LoginTries, LoginTry, NoTries
 from lonnet.handlers.pages import page_blueprint, render
-from lonnet.handlers.throttle import Throttle, of_address, of_browser
 from lonnet.sessions import Session, Sessions
 
 log = logging.getLogger(__name__)
@@ -77,17 +79,16 @@ def enter() -> Response:
     token = request.form.get(TOKEN, "")
     if not token or not secrets.compare_digest(token.encode(), request.cookies.get(_form_cookie(), "").encode()):
         return _form(wanted, 403, EXPIRED, user, domain)
-    bucket, known = _let_in(user, domain)
+    attempt = _let_in(user, domain)
     try:
-        problem = _problem(user, domain, request.form.get("password", ""), known)
+        problem = _problem(user, domain, request.form.get("password", ""), attempt.lane)
     except LonError as error:
-        if known or not _is_busy(error):  # a stranger who is told to try again may be one of those who guess
-            _throttle().give_back(bucket)  # nobody has looked at the password
+        attempt.give_back(was_busy=_is_busy(error))
         raise
     if problem:
         log.warning("failed log-in of %.64r:%.64r from %s", user, domain, request.remote_addr)
         return _form(wanted, 401, problem, user, domain)
-    _throttle().give_back(bucket)
+    attempt.give_back()
     return _begin(user, domain, wanted)
 
 
@@ -115,26 +116,21 @@ def local_path(text: str) -> str:
     return text if _PATH.fullmatch(text) else "/"
 
 
-def _let_in(user: str, domain: str) -> tuple[str, bool]:
-    """Take one try: the bucket that it is from, and whether it is a known browser's.
-
-    A browser whose token has no tries left is a stranger again: it counts by its address.
-    """
-    throttle, address = _throttle(), request.remote_addr or ""
+def _let_in(user: str, domain: str) -> LoginTry:
+    address = request.remote_addr or ""
     nonce = _known_browsers().recognise(request.cookies.get(_known_cookie(), ""), user, domain)
-    if nonce and not throttle.take(of_browser(nonce)):
-        return of_browser(nonce), True
-    wait = throttle.take(of_address(address))
-    if wait:
+    try:
+        return LoginTries(config()).take(user, domain, address, nonce)
+    except NoTries as error:
         log.warning("log-in from %s refused: too many have failed", address)
-        raise TooManyRequests("Too many log-ins from your address have failed.", retry_after=int(wait) + 1)
-    return of_address(address), False
+        text = "Too many log-ins from your address have failed."
+        raise TooManyRequests(text, retry_after=int(error.wait) + 1) from None
 
 
-def _problem(user: str, domain: str, password: str, known: bool) -> str:
+def _problem(user: str, domain: str, password: str, lane: LoginLane) -> str:
     """Why this is no log-in; empty if it is one."""
     try:
-        return "" if network().user(user, domain).authenticate(password, known=known) else WRONG
+        return "" if network().user(user, domain).authenticate(password, lane=lane) else WRONG
     except (NoSuchUser, ValueError):
         return WRONG
     except AuthModeError:
@@ -221,11 +217,6 @@ def _redirect(where: str) -> Response:
     return cast(Response, redirect(where, 303 if request.method == "POST" else 302))
 
 
-def _throttle() -> Throttle:
-    conf = config()
-    return Throttle(conf.ids_dir / "throttle", conf.login_burst, conf.login_interval)
-
-
 def _told() -> Told:
     """What the spares have told this process's application."""
     return cast(Told, current_app.extensions.setdefault("lonnet_told", Told()))
@@ -238,4 +229,4 @@ def _sweep(sessions: Sessions) -> None:
     if now >= _next_sweep:
         _next_sweep = now + SWEEP_SECONDS
         sessions.sweep()
-        _throttle().sweep()
+        LoginTries(config()).sweep()

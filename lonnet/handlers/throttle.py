@@ -1,9 +1,9 @@
-"""How many log-ins may fail from one address, or with one known browser: a bucket of tries for each.
+"""How many log-ins may fail from one address, say, or with one known browser: a bucket of tries for each.
 
 The buckets are shared by all processes of the web server.
 A bucket has `burst` tries. A try is taken before a password is checked, so that many at once don't get more, and
 given back if it was right; every `interval` seconds one comes back by itself. lond's own throttle stands beside this
-one: it counts by user, asking host and whether that knows the browser, which is all it sees.
+one: it counts by user, asking host and lane, which is all it sees.
 
 A bucket is a file of eight bytes, the time at which it will be full again. Full ones need no file.
 
@@ -15,6 +15,7 @@ Known limits: who shares an address shares its tries. All addresses of an IPv6 /
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import ipaddress
 import os
 import struct
@@ -41,7 +42,7 @@ class Throttle:
     def take(self, bucket: str) -> float:
         """Take one try.
 
-        :param bucket: of :func:`of_address` or :func:`of_browser`.
+        :param bucket: of :func:`of_address`, :func:`of_network_and_user` or :func:`of_browser`.
         :returns: 0.0; or the seconds until there is one, then none was taken.
         """
         if not self._interval:
@@ -86,13 +87,23 @@ def of_browser(nonce: bytes) -> str:
 
 def of_address(address: str) -> str:
     """The bucket of an address; what is none shares one."""
+    return _network(address, 32, 64)
+
+
+def of_network_and_user(address: str, user: str, domain: str) -> str:
+    """The bucket of those who log in as a user from somewhere near an address."""
+    who = hashlib.blake2b(f"{domain}\0{user}".encode("utf-8", "surrogatepass"), digest_size=16)
+    return f"{_network(address, 24, 48)}-{who.hexdigest()}"
+
+
+def _network(address: str, prefix_4: int, prefix_6: int) -> str:
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return "unknown"
-    if parsed.version == 4:
-        return str(parsed)
-    return str(ipaddress.ip_network((parsed, 64), strict=False).network_address)
+    parsed = getattr(parsed, "ipv4_mapped", None) or parsed
+    prefix = prefix_4 if parsed.version == 4 else prefix_6
+    return str(ipaddress.ip_network((parsed, prefix), strict=False).network_address)
 
 
 def _read(descriptor: int) -> float:

@@ -1,4 +1,5 @@
-"""Somebody floods a user's log-in on an access server with guesses; with a known browser the user comes in there."""
+"""Somebody floods a user's log-in on an access server with guesses; the user comes in there all the same: with a known
+browser from anywhere, with any browser from another network."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from common.login_lanes import LoginLane
 from lonnet import Lonnet
 from lonnet.errors import RemoteError
 from tests.helpers.web import Browser, app_of
@@ -63,7 +65,8 @@ def test_after_failures_log_ins_are_delayed_and_not_refused(net: Lonnet) -> None
     assert smith.authenticate("secret")
 
 
-def test_known_log_ins_succeed_while_strangers_are_turned_away(net: Lonnet) -> None:
+@pytest.mark.parametrize("lane", [LoginLane.KNOWN, LoginLane.FRESH])
+def test_log_ins_of_other_lanes_succeed_while_strangers_are_turned_away(net: Lonnet, lane: LoginLane) -> None:
     smith = net.user("smith", "msu")
 
     def guess(_number: int) -> bool:
@@ -75,17 +78,17 @@ def test_known_log_ins_succeed_while_strangers_are_turned_away(net: Lonnet) -> N
         return False
 
     with flood(guess) as turned_away, ThreadPoolExecutor(8) as pool:
-        known = [pool.submit(smith.authenticate, "secret", known=True) for _ in range(8)]
-        assert [one.result() for one in known] == [True] * 8
+        served = [pool.submit(smith.authenticate, "secret", lane=lane) for _ in range(8)]
+        assert [one.result() for one in served] == [True] * 8
         assert turned_away()
-        smith.change_password("secret", "another", known=True)
-        assert smith.authenticate("another", known=True)
+        smith.change_password("secret", "another", lane=lane)
+        assert smith.authenticate("another", lane=lane)
         assert turned_away(), "the flood was still on"
 
 
-def test_a_browser_with_which_the_user_logged_in_earlier_gets_in(net: Lonnet) -> None:
+def test_a_browser_of_earlier_and_one_from_elsewhere_get_in(net: Lonnet) -> None:
     app = app_of(net)
-    earlier = Browser(app, base=BASE)
+    earlier = Browser(app, "127.9.9.9", BASE)
     assert earlier.log_in().status_code == 303
     earlier.submit("/adm/logout", {})
     strangers = [Browser(app, f"127.9.9.{number}", BASE) for number in range(10, 10 + STRANGERS)]
@@ -99,4 +102,5 @@ def test_a_browser_with_which_the_user_logged_in_earlier_gets_in(net: Lonnet) ->
         for _ in range(2):
             assert earlier.log_in().status_code == 303
             earlier.submit("/adm/logout", {})
+        assert Browser(app, "127.9.8.7", BASE).log_in().status_code == 303
         assert turned_away(), "the flood was still on"

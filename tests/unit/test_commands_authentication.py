@@ -451,24 +451,30 @@ class TestThrottle:
         answers = [reply.reply for reply in replies if isinstance(reply, Pending)]
         assert answers == [b"authorized", BUSY, BUSY]
 
-    def test_a_known_browser_does_not_wait_for_strangers(self, home: Home, smith: str) -> None:
+    @pytest.mark.parametrize("lane", ["known", "fresh"])
+    def test_other_lanes_do_not_wait_for_strangers(self, home: Home, smith: str, lane: str) -> None:
         self.fail(home)
         for _ in range(5):
             assert home.ask("auth:msu:smith:guess") == BUSY
-            assert home.ask("auth:msu:smith:secret:known") == b"authorized"
-        assert home.ask("passwd:msu:smith:secret:new:known") == b"ok"
+            assert home.ask(f"auth:msu:smith:secret:{lane}") == b"authorized"
+        assert home.ask(f"passwd:msu:smith:secret:new:{lane}") == b"ok"
         assert home.ask("auth:msu:smith:new") == BUSY
 
-    def test_known_browsers_have_gaps_too_and_strangers_do_not_feel_them(self, home: Home, smith: str) -> None:
+    @pytest.mark.parametrize(
+        ("lane", "other"), [("known", ""), ("known", ":fresh"), ("fresh", ""), ("fresh", ":known")]
+    )
+    def test_each_lane_has_gaps_and_the_others_do_not_feel_them(
+        self, home: Home, smith: str, lane: str, other: str
+    ) -> None:
         for _ in range(3):
-            assert home.ask("auth:msu:smith:wrong:known") == b"non_authorized"
-        assert home.ask("auth:msu:smith:secret:known") == BUSY
-        assert home.ask("auth:msu:smith:secret") == b"authorized"
-        assert home.ask("auth:msu:smith:secret:known") == BUSY, "the strangers' success is not that of known browsers"
+            assert home.ask(f"auth:msu:smith:wrong:{lane}") == b"non_authorized"
+        assert home.ask(f"auth:msu:smith:secret:{lane}") == BUSY
+        assert home.ask(f"auth:msu:smith:secret{other}") == b"authorized"
+        assert home.ask(f"auth:msu:smith:secret:{lane}") == BUSY, "a success in another lane is none in this one"
         home.clock.advance(0.25)
-        assert home.ask("auth:msu:smith:secret:known") == b"authorized"
+        assert home.ask(f"auth:msu:smith:secret:{lane}") == b"authorized"
 
-    @pytest.mark.parametrize("field", ["", "1", "Known", "known:", "1:known", "kn%6fwn", "a:b:c", "\xff"])
+    @pytest.mark.parametrize("field", ["", "1", "Known", "known:", "fresh:", "1:known", "kn%6fwn", "a:b:c", "\xff"])
     def test_what_others_send_in_that_place_is_ignored(self, home: Home, smith: str, field: str) -> None:
         assert home.ask(f"auth:msu:smith:secret:{field}") == b"authorized"
         assert home.ask(f"passwd:msu:smith:secret:secret:{field}") == b"ok"
@@ -489,14 +495,16 @@ class TestThrottle:
         self.fail(home, 2)
         home.ask("auth:msu:smith:secret")
         self.fail(home, 1)
-        assert home.ask("auth:msu:smith:wrong:known") == b"non_authorized"
+        for lane in ("known", "fresh"):
+            assert home.ask(f"auth:msu:smith:wrong:{lane}") == b"non_authorized"
         assert [record.getMessage() for record in caplog.records] == [
-            "failed log-in of msu:smith from msua1, number 1 in a row by strangers",
-            "failed log-in of msu:smith from msua1, number 2 in a row by strangers",
-            "failed log-in of msu:smith from msua1, number 1 in a row by strangers",
-            "failed log-in of msu:smith from msua1, number 1 in a row by known browsers",
+            "failed log-in of msu:smith from msua1, number 1 in a row in lane strangers",
+            "failed log-in of msu:smith from msua1, number 2 in a row in lane strangers",
+            "failed log-in of msu:smith from msua1, number 1 in a row in lane strangers",
+            "failed log-in of msu:smith from msua1, number 1 in a row in lane known",
+            "failed log-in of msu:smith from msua1, number 1 in a row in lane fresh",
         ]
-        assert home.table.total == 4
+        assert home.table.total == 5
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import LonError
+from common.login_lanes import LoginLane
 from lonnet import Delivery, Lonnet, home_calls
 from lonnet.courses import Chat, Course, Post, parse_chat
 from lonnet.domains import Domain
@@ -287,15 +288,15 @@ def test_log_in(net: FakeNet, smith: User) -> None:
     assert all(line.startswith("encrypt:") for _, line in net.sent if "home:" not in line)
 
 
-def test_a_known_browser_is_told_in_a_last_field(net: FakeNet, smith: User) -> None:
+def test_the_lane_of_a_log_in_is_told_in_a_last_field(net: FakeNet, smith: User) -> None:
     net.londs["msul2"].passwords["msu:smith"] = "old"
-    assert smith.authenticate("old", known=True) is True
-    smith.change_password("old", "new", known=True)
+    assert smith.authenticate("old", lane=LoginLane.KNOWN) is True
+    smith.change_password("old", "new", lane=LoginLane.FRESH)
     assert smith.authenticate("new") is True
     lines = [line for _, line in net.sent if line.startswith("encrypt:")]
     assert lines == [
         "encrypt:auth:msu:smith:old:known",
-        "encrypt:passwd:msu:smith:old:new:known",
+        "encrypt:passwd:msu:smith:old:new:fresh",
         "encrypt:auth:msu:smith:new",
     ]
 
@@ -313,8 +314,8 @@ def test_passwords_are_changed(net: FakeNet, smith: User) -> None:
     assert smith.authentication_type() == Authentication("internal", "")
 
 
-def set_login_wait(net: FakeNet, seconds: float) -> None:
-    net.site = replace(net.site, config=replace(net.site.config, login_wait=seconds))
+def set_login_wait(net: FakeNet, seconds: float, most: int = 2) -> None:
+    net.site = replace(net.site, config=replace(net.site.config, login_wait=seconds, logins_waiting=most))
 
 
 def test_account_requests_are_made_again_while_the_home_server_is_busy(
@@ -336,36 +337,40 @@ def test_account_requests_are_made_again_while_the_home_server_is_busy(
         assert 0.5 * middle <= pause <= 1.5 * middle
 
 
-def test_no_more_than_a_few_calls_of_a_process_wait_for_a_busy_home_server(
+def test_no_more_than_a_few_calls_of_a_process_and_lane_wait_for_a_busy_home_server(
     net: FakeNet, smith: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asleep: list[float] = []
+    places = [LoginLane.STRANGERS] * 3 + [LoginLane.FRESH] * 3
 
     def sleep(seconds: float) -> None:
         """While this one waits, another comes."""
         asleep.append(seconds)
-        assert len(asleep) <= home_calls.MOST_WAITING
-        if len(asleep) < home_calls.MOST_WAITING:
-            assert smith.authenticate("sesame")
-        else:
+        if len(asleep) == 3:
             with pytest.raises(RemoteError):
                 smith.authenticate("sesame")
+        if len(asleep) < 6:
+            assert smith.authenticate("sesame", lane=places[len(asleep)])
+        else:
+            with pytest.raises(RemoteError):
+                smith.authenticate("sesame", lane=LoginLane.FRESH)
             net.answers.clear()
 
     monkeypatch.setattr(home_calls, "sleep", sleep)
-    set_login_wait(net, 100.0)
+    set_login_wait(net, 100.0, most=3)
     net.londs["msul2"].passwords["msu:smith"] = "sesame"
     for _ in range(2):  # the second time, because each has given its place back
         net.answers["msul2", "auth"] = "error: 11 busy"
-        assert smith.authenticate("sesame")
-        assert len(asleep) == home_calls.MOST_WAITING
+        assert smith.authenticate("sesame", lane=places[0])
+        assert len(asleep) == 6
         asleep.clear()
 
 
 def test_a_process_that_was_forked_counts_its_own_waiting_calls_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(home_calls, "_waiting", [os.getpid()] * home_calls.MOST_WAITING)
-    assert not home_calls._may_wait()
-    assert in_child(home_calls._may_wait) is True
+    lane = LoginLane.STRANGERS
+    monkeypatch.setattr(home_calls, "_waiting", [(os.getpid(), lane)] * 2)
+    assert not home_calls._may_wait(lane, 2)
+    assert in_child(lambda: home_calls._may_wait(lane, 2)) is True
 
 
 @pytest.mark.parametrize(("login_wait", "timeout"), [(0.0, None), (0.2, None), (100.0, 0.2)])

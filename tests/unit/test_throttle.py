@@ -11,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.config import Config
+from common.login_lanes import LoginLane
 from lond.authentication import throttle_table
 from lond.authentication.throttle import Lane, Limits, Record, admitted, failed
 from lond.authentication.throttle_table import PLACES, SETS, ThrottleTable
 from tests.helpers.in_child import in_child
 
+STRANGERS = LoginLane.STRANGERS
 LIMITS = Limits(after=3, longest=3.0, forget=900.0)
 NOW = 1000.0
 
@@ -103,13 +105,13 @@ def fail(table: ThrottleTable, user: str, host: str = "msua1", now: float = NOW)
         new = failed(record, now, LIMITS)
         return new, new.failures
 
-    return table.change(Lane(b"msu", user.encode(), host, known=False).name, change)
+    return table.change(Lane(b"msu", user.encode(), host, STRANGERS).name, change)
 
 
 def look(
-    table: ThrottleTable, user: str, host: str = "msua1", *, domain: bytes = b"msu", known: bool = False
+    table: ThrottleTable, user: str, host: str = "msua1", *, domain: bytes = b"msu", kind: LoginLane = STRANGERS
 ) -> Record:
-    return table.change(Lane(domain, user.encode(), host, known).name, lambda record: (record, record))
+    return table.change(Lane(domain, user.encode(), host, kind).name, lambda record: (record, record))
 
 
 class TestTable:
@@ -122,13 +124,17 @@ class TestTable:
         assert look(table, "smith", "hubl1") == Record()
         assert look(table, "jones") == Record()
         assert look(table, "smith", domain=b"hub") == Record()
-        assert look(table, "smith", known=True) == Record()
+        assert look(table, "smith", kind=LoginLane.KNOWN) == look(table, "smith", kind=LoginLane.FRESH) == Record()
         assert look(table, "smith").failures == 1
 
     def test_names_that_only_look_alike_when_joined(self) -> None:
-        lanes = [Lane(b"a", b"bc", "d", False), Lane(b"ab", b"c", "d", False), Lane(b"a", b"b", "cd", False)]
-        lanes += [Lane(b"a", b"bc", "dknown", False), Lane(b"a", b"bc", "d", True)]
-        assert len({lane.name for lane in lanes}) == 5
+        lanes = [
+            Lane(b"a", b"bc", "d", STRANGERS),
+            Lane(b"ab", b"c", "d", STRANGERS),
+            Lane(b"a", b"b", "cd", STRANGERS),
+        ]
+        lanes += [Lane(b"a", b"bc", "dknown", STRANGERS), *(Lane(b"a", b"bc", "d", kind) for kind in LoginLane)]
+        assert len({lane.name for lane in lanes}) == 6
 
     def test_looking_takes_no_place(self, table: ThrottleTable, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(throttle_table, "SETS", 1)
@@ -144,7 +150,7 @@ class TestTable:
         for number in range(PLACES):
             fail(table, f"user{number}")
         for number in range(100):
-            name = Lane(b"msu", f"other{number}".encode(), "msua1", known=False).name
+            name = Lane(b"msu", f"other{number}".encode(), "msua1", STRANGERS).name
             assert table.change(name, lambda record: admitted(record, NOW, LIMITS))
         assert [look(table, f"user{number}").failures for number in range(PLACES)] == [1] * PLACES
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -271,6 +272,33 @@ def test_strangers_who_are_told_to_try_again_pay_for_it(tmp_path: Path) -> None:
     assert known.log_in().status_code == 303
 
 
+def lanes(net: NetInMemory) -> list[str]:
+    """That which each log-in took; of strangers the field is missing."""
+    lines = [line.split(":") for _, line in net.fake.sent if line.startswith("encrypt:auth:")]
+    return [fields[5] if len(fields) > 5 else "" for fields in lines]
+
+
+def test_who_guesses_leaves_the_fresh_lane(app: Flask, net: NetInMemory) -> None:
+    guesser, neighbour, other = Browser(app, "127.9.9.1"), Browser(app, "127.9.9.200"), Browser(app, "127.9.8.1")
+    for _ in range(5):
+        assert guesser.log_in(password="guess").status_code == 401
+    assert neighbour.log_in().status_code == 303
+    assert Browser(app, "127.9.9.201").log_in("jones", "another").status_code == 303
+    assert other.log_in().status_code == 303
+    assert lanes(net) == ["fresh"] * 3 + [""] * 2 + ["", "fresh", "fresh"]
+
+
+@pytest.mark.parametrize(("reply", "code"), [(None, 303), ("con_lost", 503), ("error: 11 try again", 503)])
+def test_only_a_wrong_password_leads_out_of_the_fresh_lane(
+    app: Flask, net: NetInMemory, reply: str | None, code: int
+) -> None:
+    if reply:
+        net.fake.answers[HOME, "auth"] = reply
+    for _ in range(5):
+        assert Browser(app).log_in().status_code == code
+    assert lanes(net) == ["fresh"] * 5
+
+
 # --- known browsers ---------------------------------------------------------------------------------------
 
 
@@ -347,8 +375,7 @@ def test_a_known_browser_that_guesses_becomes_a_stranger(tmp_path: Path) -> None
     copied = known_browser(app)
     guesses = [copied.log_in(password="guess").status_code for _ in range(7)]
     assert guesses == [401] * 6 + [429], "the tries of the token, then those of the address"
-    lanes = [line.rpartition(":")[2] for _, line in net.fake.sent if ":auth:" in line]
-    assert lanes == ["secret", "known", "known", "known", "guess", "guess", "guess"]
+    assert lanes(net) == ["fresh", "known", "known", "known", "fresh", "fresh", "fresh"]
     assert known_browser(app, "127.9.9.10").log_in().status_code == 303
 
 
@@ -535,3 +562,16 @@ def test_old_sessions_are_swept_now_and_then(
     monkeypatch.setattr(login, "_next_sweep", 0.0)
     browser.log_in()
     assert len(list(net.site.config.ids_dir.glob("*.session"))) == 1
+
+
+def test_buckets_that_are_full_again_are_swept_now_and_then(
+    browser: Browser, net: NetInMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser.log_in(password="guess")
+    old = list(net.site.config.ids_dir.glob("throttle/*")) + list(net.site.config.ids_dir.glob("fresh/*"))
+    assert len(old) == 2
+    for path in old:
+        os.utime(path, (1000.0, 1000.0))
+    monkeypatch.setattr(login, "_next_sweep", 0.0)
+    Browser(app_of(net), "127.77.7.7").log_in()
+    assert not any(path.exists() for path in old)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lonnet.handlers.throttle import Throttle, of_address, of_browser
+from lonnet.handlers.throttle import Throttle, of_address, of_browser, of_network_and_user
 from tests.conftest import FakeClock
 
 A, B, C = of_address("127.0.0.1"), of_address("127.0.0.2"), of_browser(b"\x7f\0\0\1")
@@ -56,6 +56,21 @@ def test_all_processes_share_the_buckets(throttle: Throttle, tmp_path: Path, clo
 def test_a_network_of_ipv6_is_one_address(throttle: Throttle) -> None:
     assert [throttle.take(of_address(f"2001:db8:1:1::{n}")) for n in range(1, 5)][-1] == 10.0
     assert throttle.take(of_address("2001:db8:1:2::1")) == 0.0
+
+
+def test_ipv4_in_the_clothes_of_ipv6_is_ipv4() -> None:
+    assert of_address("::ffff:127.0.0.1") == A
+    assert of_network_and_user("::ffff:127.0.0.1", "smith", "msu") == of_network_and_user("127.0.0.9", "smith", "msu")
+
+
+def test_a_network_and_a_user_have_a_bucket_of_their_own(throttle: Throttle) -> None:
+    places = ["192.0.2.1", "192.0.3.1", "2001:db8:1::1", "2001:db8:2::1", "nowhere"]
+    buckets = {of_network_and_user(place, *who) for place in places for who in (("a", "bc"), ("ab", "c"), ("a", "c"))}
+    assert len(buckets) == 15
+    assert of_network_and_user("192.0.2.1", "a", "bc") == of_network_and_user("192.0.2.255", "a", "bc")
+    assert of_network_and_user("2001:db8:1::1", "a", "b") == of_network_and_user("2001:db8:1:ffff::", "a", "b")
+    assert all([throttle.take(bucket) for _ in range(4)] == [0.0, 0.0, 0.0, 10.0] for bucket in buckets)
+    assert throttle.take(of_network_and_user("192.0.2.1", "../../\0\ud800", "x" * 5000)) == 0.0
 
 
 @pytest.mark.parametrize("odd", ["", "../../x", "unix:", "a" * 5000, "\0", C])
