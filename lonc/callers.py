@@ -1,9 +1,5 @@
 """The UNIX socket side of a lonc child: callers, their requests, their replies in order.
 
-The socket file exists exactly while the link is up. It is bound under a hidden name before a link is made, so that
-nothing is sent over one that nobody could use, and renamed into place when the link stands; that is also how a fresh
-child takes the path over from the one before it. Only a path that is still ours is unlinked.
-
 Everything that a caller wrote is read at once, everything that is ready for a caller is written at once at the end of
 the turn. A caller whose requests don't fit the window is not read any further (it feels that as back-pressure); one
 that does not read its replies is disconnected when `max_unread` bytes wait for it. When a child drains, it answers
@@ -12,31 +8,20 @@ everything it has read and closes; what it has not read, the kernel tells the ca
 
 from __future__ import annotations
 
-import logging
-import os
 import socket
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from common.config import Config
 from common.lines import Lines
 from common.loop import READ, WRITE, Loop
 from common.outgoing import Outgoing
-
-log = logging.getLogger(__name__)
+from lonc.listener import Listener
 
 RECEIVE_BYTES = 65536
-ACCEPT_PAUSE = 1.0  # seconds without accepting when no descriptor is free
-BACKLOG = 1024
 CON_LOST = b"con_lost"
 TOO_LONG = b"error: request too long"
-
-
-def hidden_path(path: Path, pid: int) -> Path:
-    """Where the socket of a child is until its link stands."""
-    return path.with_name(f".{path.name}.{pid}")
 
 
 class CallerRequest:
@@ -211,102 +196,34 @@ class Caller:
 
 
 class Callers:
-    """The listening socket of one host and all its callers.
+    """All callers of one host.
 
-    :param path: lonSockDir/HOST.
+    :param path: lonSockDir/HOST, where they find the socket.
     :param on_line: (caller, request line) for each line that arrives; appends to ``caller.outstanding``.
     """
 
     def __init__(self, loop: Loop, config: Config, path: Path, on_line: Callable[[Caller, bytes], None]) -> None:
         self.loop, self.config, self.on_line = loop, config, on_line
         self.dirty: list[Caller] = []
-        self.accepted = 0
-        self._path = self._file = path
+        self.listener = Listener(loop, path, self._has_room, self._take)
         self._all: set[Caller] = set()
-        self._listener: socket.socket | None = None
-        self._identity = (0, 0)
 
     def __len__(self) -> int:
         return len(self._all)
 
-    def prepare(self) -> None:
-        """Make the socket, under a name that no caller looks for.
+    def _has_room(self) -> bool:
+        return len(self._all) < self.config.max_callers
 
-        :raises OSError: the directory is gone, or takes no file.
-        """
-        hidden = hidden_path(self._path, os.getpid())
-        with suppress(FileNotFoundError):
-            hidden.unlink()  # of an earlier process with our number
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        try:
-            listener.bind(str(hidden))
-            hidden.chmod(0o660)
-            listener.listen(BACKLOG)
-            status = hidden.stat()
-        except OSError:
-            listener.close()
-            with suppress(OSError):
-                hidden.unlink()
-            raise
-        self._identity = (status.st_dev, status.st_ino)
-        self._listener, self._file = listener, hidden
-
-    def appear(self) -> None:
-        """Put the prepared socket file in place: from now on there is a link.
-
-        :raises OSError: the directory is gone, or takes no file any more.
-        """
-        assert self._listener is not None
-        self._file.rename(self._path)
-        self._file = self._path
-        self.loop.watch(self._listener, READ, self._accept)
-
-    def disappear(self) -> None:
-        """Take the socket file away, unless another child has put its own there; accept nobody any more."""
-        if self._listener is None:
-            return
-        with suppress(OSError):  # the directory may be gone too, or closed to us
-            status = self._file.stat()
-            if (status.st_dev, status.st_ino) == self._identity:
-                self._file.unlink()
-        self.loop.forget(self._listener)
-        self._listener.close()
-        self._listener = None
-
-    @property
-    def vanished(self) -> bool:
-        """Whether nobody finds the socket file though we serve; another child's in its place is all right."""
-        serves = self._listener is not None and self._file == self._path
-        return serves and not os.path.exists(self._path)  # noqa: PTH110 - Path.exists may raise
-
-    def _accept(self, _mask: int) -> None:
-        assert self._listener is not None
-        while len(self._all) < self.config.max_callers:
-            try:
-                channel, _ = self._listener.accept()
-            except BlockingIOError:  # nobody left
-                return
-            except OSError as error:
-                log.error("can't accept callers: %s; next try in %.0f s", error, ACCEPT_PAUSE)
-                self.loop.call_later(ACCEPT_PAUSE, self._accept_again)
-                break
-            channel.setblocking(False)
-            caller = Caller(self, channel)
-            self._all.add(caller)
-            self.accepted += 1
-            self.loop.watch(channel, READ, caller.on_ready)
-        self.loop.forget(self._listener)
-
-    def _accept_again(self) -> None:
-        if self._listener is not None:
-            self.loop.forget(self._listener)
-            self.loop.watch(self._listener, READ, self._accept)
+    def _take(self, channel: socket.socket) -> None:
+        caller = Caller(self, channel)
+        self._all.add(caller)
+        self.loop.watch(channel, READ, caller.on_ready)
 
     def remove(self, caller: Caller) -> None:
         """A caller is gone; another one may come."""
         self._all.discard(caller)
         if len(self._all) == self.config.max_callers - 1:
-            self._accept_again()
+            self.listener.accept_again()
 
     def flush(self) -> None:
         """Write every caller's replies; at the end of the turn."""
@@ -334,7 +251,7 @@ class Callers:
 
     def drain(self) -> None:
         """Accept and read nothing more."""
-        self.disappear()
+        self.listener.disappear()
         for caller in list(self._all):
             caller.drain()
 

@@ -123,7 +123,7 @@ class Child:
         self._slot.next_try = 0.0
         self._set_state("connecting", self._orders.down_since)
         try:
-            self.callers.prepare()
+            self.callers.listener.prepare()
         except OSError as error:
             self._on_no_socket(error)
         else:
@@ -170,7 +170,7 @@ class Child:
 
     def _serve(self) -> None:
         try:
-            self.callers.appear()
+            self.callers.listener.appear()
         except OSError as error:
             self._up_since = 0.0  # a link that nobody can use does not count as one that stood
             self._on_no_socket(error)
@@ -264,12 +264,12 @@ class Child:
         self.callers.expire(now)
         self._slot.delayed, self._slot.oldest_delayed = self.delivery.look()
         self._publish()
-        if self.callers.vanished:
+        if self.callers.listener.vanished:
             log.warning("the socket of %s had vanished and is made again", self.host)
-            self.callers.disappear()
+            self.callers.listener.disappear()
             try:
-                self.callers.prepare()
-                self.callers.appear()
+                self.callers.listener.prepare()
+                self.callers.listener.appear()
             except OSError as error:
                 self._on_no_socket(error)
         if self.link.up:
@@ -282,7 +282,7 @@ class Child:
             log.warning("link to %s is lost after %.0f s: %s", self.host, stood, reason)
         elif reason != self._orders.why:  # one line per reason, not one per try
             log.warning("no link to %s: %s", self.host, reason)
-        self.callers.disappear()
+        self.callers.listener.disappear()
         self.delivery.on_link_lost(reason, suspicious)
         self.callers.give_up()
         self._birth.lifeline.tell(b"lost %d %s" % (stood, reason.encode("utf-8", "replace")))
@@ -291,7 +291,7 @@ class Child:
 
     def _on_orphaned(self) -> None:
         self.link.close()  # nothing may be sent any more whose reply nobody would see
-        self.callers.disappear()
+        self.callers.listener.disappear()
         self.delivery.on_link_lost("our parent ended", False)
         self.callers.give_up()
         self._exit_code = EXIT_LINK_LOST

@@ -30,8 +30,8 @@ from common.pidfile import PidFile
 from common.population import Birth, Member, Phase
 from common.site import Site
 from lonc import child
-from lonc.callers import hidden_path
 from lonc.control import LOOK, RETRY, ControlPipe
+from lonc.listener import hidden_path
 from lonc.retry import Retry
 
 log = logging.getLogger(__name__)
