@@ -10,7 +10,6 @@ To its parent it says ``serving`` and ``lost``. Logs: link lost with the reason,
 from __future__ import annotations
 
 import logging
-import os
 import re
 import signal
 import time
@@ -27,9 +26,9 @@ from common.population import Birth
 from common.protocol import unsendable
 from common.scoreboard import Slot
 from common.site import Site, bind_address
-from common.title import set_title
 from lonc.callers import Caller, CallerRequest, Callers
 from lonc.delivery import Delivery
+from lonc.display import Display
 from lonc.latency import Latencies
 from lonc.link import Link
 from lonc.reasons import kind_of
@@ -74,9 +73,7 @@ class Child:
         self.host = host
         self.loop = Loop()
         self._birth, self._orders, self._tally = birth, orders, tally
-        self._slot = Slot(
-            os.getpid(), birth.generation, host=host, started=time.time(), attempts=orders.failures, text=orders.why
-        )
+        self._display = Display(host, birth, orders.failures, orders.why, self._measure)
         self._exit_code = 0
         self._draining = False
         self._no_fifo = ""  # why there is none
@@ -110,18 +107,18 @@ class Child:
         return self._exit_code
 
     def _show_pause(self, pause: Pause) -> None:
-        self._slot.text = str(pause)
-        self._set_state("paused", pause.when)
+        self._display.slot.text = str(pause)
+        self._display.change("paused", pause.when)
 
     def _wait(self) -> None:
-        self._slot.next_try = time.time() + self._orders.delay
-        self._set_state("waiting", self._orders.down_since)
+        self._display.slot.next_try = time.time() + self._orders.delay
+        self._display.change("waiting", self._orders.down_since)
         self._wait_timer = self.loop.call_later(self._orders.delay, self._connect)
 
     def _connect(self) -> None:
         self._wait_timer.cancel()
-        self._slot.next_try = 0.0
-        self._set_state("connecting", self._orders.down_since)
+        self._display.slot.next_try = 0.0
+        self._display.change("connecting", self._orders.down_since)
         try:
             self.callers.listener.prepare()
         except OSError as error:
@@ -135,8 +132,8 @@ class Child:
             return
         self._up_since = self.loop.clock()
         self._tally.add("links_opened")
-        self._slot.attempts = 0
-        self._set_state("delivering")
+        self._display.slot.attempts = 0
+        self._display.change("delivering")
         if self._orders.takes_over:
             self._serve()
         self._take_lease()
@@ -163,7 +160,7 @@ class Child:
 
     def _serve_without_fifo(self, error: SpoolError) -> None:
         # Critical messages fail, and say so; that is no reason to refuse plain requests.
-        if self._slot.state == "delivering":
+        if self._display.state == "delivering":
             log.error("no critical messages to %s: %s", self.host, error)
             self._serve()
         self.loop.call_later(TICK, self._take_lease)
@@ -175,7 +172,7 @@ class Child:
             self._up_since = 0.0  # a link that nobody can use does not count as one that stood
             self._on_no_socket(error)
             return
-        self._set_state("up")
+        self._display.change("up")
         self._birth.lifeline.tell(b"serving")  # the parent logs it: a child's first log line costs it 0.6 MB
 
     def _on_no_socket(self, error: OSError) -> None:
@@ -224,7 +221,8 @@ class Child:
         if self.link.up:
             self._submit()
             self.link.flush()
-        if self.link.up and self._slot.state == "delivering" and self.delivery.lease.held and self.delivery.caught_up:
+        delivers = self.link.up and self._display.state == "delivering"
+        if delivers and self.delivery.lease.held and self.delivery.caught_up:
             self._serve()
         if self.delivery.damaged and self.link.up:
             self.link.close()
@@ -262,8 +260,9 @@ class Child:
     def _tick(self) -> None:
         now = self.loop.clock()
         self.callers.expire(now)
-        self._slot.delayed, self._slot.oldest_delayed = self.delivery.look()
-        self._publish()
+        slot = self._display.slot
+        slot.delayed, slot.oldest_delayed = self.delivery.look()
+        self._display.refresh()
         if self.callers.listener.vanished:
             log.warning("the socket of %s had vanished and is made again", self.host)
             self.callers.listener.disappear()
@@ -302,7 +301,7 @@ class Child:
         self.loop.call_later(self.config.grace * 0.9, self._cut_short)
         self.callers.drain()
         self.delivery.drain()
-        self._set_state("draining")
+        self._display.change("draining")
 
     def _cut_short(self) -> None:
         self.link.close()
@@ -311,42 +310,18 @@ class Child:
         self.loop.stop()
 
     def _on_usr1(self) -> None:
-        log.info("%s", self._status())
+        log.info("%s", self._display.status())
         self.delivery.retry()
-        if self._slot.state == "waiting":
+        if self._display.state == "waiting":
             self._connect()
 
-    def _set_state(self, state: str, since: float = 0.0) -> None:
-        self._slot.state, self._slot.since = state, since or time.time()
-        self._publish()
-
-    def _publish(self) -> None:
-        slot = self._slot
-        slot.heartbeat = time.monotonic()
+    def _measure(self, slot: Slot) -> None:
         slot.trouble = self._no_fifo or self.delivery.trouble
         slot.requests, slot.replies = self.link.replies + len(self.link.pending), self.link.replies
         if self.link.up:
             slot.last_received = time.time() - (self.loop.clock() - self.link.last_received)
             self._tally.note("last_received", slot.last_received)
         slot.connections, slot.outstanding, slot.waiting = len(self.callers), len(self.link.pending), len(self._waiting)
-        self._birth.board.write(self._birth.slot, slot)
-        set_title(f"lonc: {self._status()}")
-
-    def _status(self) -> str:
-        slot = self._slot
-        if slot.state == "waiting":
-            seconds = max(0.0, slot.next_try - time.time())
-            return f"{self.host} down ({self._orders.why or 'not tried yet'}), next try in {seconds:.0f}s"
-        if slot.state == "paused":
-            return f"{self.host} paused {slot.text} q={slot.delayed}"
-        if slot.state != "up":
-            return f"{self.host} {slot.state} q={slot.delayed}"
-        return f"{self.host} up {_duration(self.loop.clock() - self._up_since)} q={slot.delayed}"
-
-
-def _duration(seconds: float) -> str:
-    minutes = int(seconds // 60)
-    return f"{minutes // 1440}d {minutes // 60 % 24:02d}:{minutes % 60:02d}"
 
 
 def live(site: Site, host: str, birth: Birth, orders: Orders, tally: Tally) -> int:
