@@ -397,7 +397,7 @@ def test_tokens_are_logged_nowhere(browser: Browser, caplog: pytest.LogCaptureFi
 def with_spares(net: NetInMemory, *spares: Spare) -> NetInMemory:
     """The same host with other ones in spare.tab, and so loaded that it wants to give log-ins away."""
     table = HostsTable(net.site.table.hosts, spares=spares)
-    config = replace(net.site.config, user_load_lim=1, balance_timeout=10.0)
+    config = replace(net.site.config, load_lim=1e6, user_load_lim=1, balance_timeout=10.0)  # whatever runs beside us
     Sessions(config).create("a", "msu", HOME)
     Sessions(config).create("b", "msu", HOME)
     made = NetInMemory(replace(net.site, config=config, table=table), net.fake)
