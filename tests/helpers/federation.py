@@ -26,6 +26,7 @@ from tests.helpers.waiting import eventually, processes_in_session
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_SECONDS = 60.0
+END_SECONDS = 30.0
 
 QUICK = {  # limits of a test network: the same code, shorter waits
     "lonRetryFirst": "0.1",
@@ -113,8 +114,8 @@ class Daemon:
         if self.running:
             self.signal(signal.SIGCONT)
             self.signal(signal.SIGTERM)
-        code = self._wait(30)
-        eventually(self._nobody_left, 10)
+        code = self._wait(END_SECONDS)
+        eventually(self._nobody_left, END_SECONDS)
         self.forget()
         return code
 
@@ -122,8 +123,8 @@ class Daemon:
         """Kill the parent with -9; its children must notice by themselves."""
         assert self.process is not None
         self.signal(signal.SIGKILL)
-        self._wait(10)
-        eventually(self._nobody_left, 10)
+        self._wait(END_SECONDS)
+        eventually(self._nobody_left, END_SECONDS)
 
     def _wait(self, timeout: float) -> int:
         assert self.process is not None

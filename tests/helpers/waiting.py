@@ -14,9 +14,13 @@ _PAUSE = threading.Event()  # never set
 
 
 def eventually(attempt: Callable[[], T], timeout: float = 20.0, pause: float = 0.01) -> T:
-    """Call until it raises no AssertionError and returns no False; the last error when the time is over."""
+    """Call until it raises no AssertionError and returns no False; the last error when the time is over.
+
+    The last call begins after the end: a process that was held up itself has not looked often meanwhile.
+    """
     deadline = time.monotonic() + timeout
     while True:
+        over = time.monotonic() >= deadline
         try:
             result = attempt()
             if result is not False:
@@ -24,7 +28,7 @@ def eventually(attempt: Callable[[], T], timeout: float = 20.0, pause: float = 0
             error: AssertionError | None = None
         except AssertionError as caught:
             error = caught
-        if time.monotonic() >= deadline:
+        if over:
             raise error or AssertionError(f"not true within {timeout} s")
         _PAUSE.wait(pause)
 

@@ -254,7 +254,6 @@ def request(line: bytes, encrypted: bool) -> str:
 
 # One link for all examples: what one of them does to it, the next one meets. scripts/soak takes other ones each time.
 @settings(
-    deadline=None,
     max_examples=200 * TIMES,
     derandomize=TIMES == 1,
     database=None,

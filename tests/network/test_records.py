@@ -322,7 +322,7 @@ def test_calls_of_several_access_servers_equal_a_model(network: Federation) -> N
 
     Here.nets = nets
     Here.library = staticmethod(lambda name: make_member(network.hosts["msul1"], name))
-    limits = settings(max_examples=15, stateful_step_count=25, deadline=None, database=None)
+    limits = settings(max_examples=15, stateful_step_count=25, database=None)
     try:
         run_state_machine_as_test(Here, settings=limits)
     finally:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lond.authentication.accounts import (
@@ -82,7 +82,6 @@ class TestLine:
         assert caught.value.number == errno.EIO
         assert str(caught.value) == "the passwd file can not be understood, an administrator must act"
 
-    @settings(deadline=None)
     @given(st.binary(max_size=5000))
     @example(b"internal:\xff\xfe")
     def test_any_content_is_an_account_or_an_error(self, data: bytes) -> None:

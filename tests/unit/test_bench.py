@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.bench import __main__ as command
@@ -50,7 +50,6 @@ def test_a_percentile_outside_of_its_range_is_an_error(percent: float) -> None:
         percentile([1], percent)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 50), min_size=1).map(sorted), st.floats(0.1, 100))
 def test_a_percentile_splits_the_values_as_its_definition_says(values: list[int], percent: float) -> None:
     found = percentile(values, percent)

@@ -148,7 +148,7 @@ class TestRecords:
         ]
         assert notes.left == ["records.db"]
 
-    @settings(deadline=None, max_examples=50)
+    @settings(max_examples=50)
     @given(
         st.dictionaries(
             st.binary(min_size=1, max_size=4).map(escape),
@@ -180,7 +180,6 @@ class TestRecords:
         }
         assert set(one.versions()) == wanted
 
-    @settings(deadline=None)
     @given(st.dictionaries(st.binary(max_size=12), st.binary(max_size=12), max_size=8), st.binary(max_size=60))
     @example({b"0:a:b": b"", b"1::b": b"", b"version:": b"", b"1:a:": b"", b"1:keys:": b""}, b"P:1::x")
     def test_any_bytes_become_what_can_be_stored(

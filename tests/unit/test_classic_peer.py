@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers import classic_peer
@@ -59,7 +59,6 @@ def test_idea_wants_16_bytes_of_key() -> None:
 
 
 @given(any_quarter, any_quarter)
-@settings(deadline=None)
 def test_products_by_logarithm_are_products(a: int, b: int) -> None:
     assert times(a, b) == (a or 65536) * (b or 65536) % 65537 & 0xFFFF
 
@@ -71,7 +70,6 @@ def test_products_at_the_edges(a: int, b: int) -> None:
 
 
 @given(st.binary(min_size=16, max_size=16), st.binary(max_size=4).map(lambda part: part * 8))
-@settings(deadline=None)
 def test_decryption_undoes_encryption(key: bytes, clear: bytes) -> None:
     idea = Idea(key)
     assert idea.decrypt(idea.encrypt(clear)) == clear
@@ -99,7 +97,6 @@ def test_frame_without_the_extra_block_is_read() -> None:
 
 
 @given(st.binary(max_size=40))
-@settings(deadline=None)
 def test_frames_carry_any_bytes(clear: bytes) -> None:
     idea = link_key("msul1", "msul2", BUILD_KEY)
     frame = seal(idea, clear)

@@ -521,7 +521,7 @@ def no_room(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 MARKED = st.binary(max_size=20).map(lambda tail: b"Xq7" + tail)
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(MARKED, MARKED, st.sampled_from(["internal", "unix", "krb5", "localauth", "none", "lti"]))
 @example(b"Xq7\n", b"Xq7\0", "internal")
 def test_no_password_is_ever_logged(
@@ -555,7 +555,7 @@ def test_no_password_is_ever_logged(
         assert "Xq7" not in told
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.sampled_from(COMMANDS), st.lists(st.binary(max_size=20), max_size=5))
 def test_any_arguments_have_a_reply_that_can_be_read(
     tmp_path_factory: pytest.TempPathFactory, name: str, arguments: list[bytes]

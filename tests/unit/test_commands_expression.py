@@ -31,7 +31,7 @@ def found(expression, texts):
     return [key for key, _ in selected(items, expression, None)]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(expressions, st.lists(st.text("abc1.{%]-", max_size=8), max_size=5))
 def test_finds_what_pythons_engine_finds(expression, texts):
     keys = [text.encode() for text in texts]
@@ -40,7 +40,7 @@ def test_finds_what_pythons_engine_finds(expression, texts):
         assert found(expression.encode(), keys) == [escape(key) for key in keys if reference.search(key)]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.binary(max_size=30), st.binary(max_size=30))
 def test_any_expression_is_matched_or_refused(expression, text):
     try:

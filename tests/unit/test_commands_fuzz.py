@@ -38,7 +38,7 @@ class Errors(logging.Handler):
         self.records.append(record.getMessage())
 
 
-@settings(deadline=None, max_examples=400 * TIMES, suppress_health_check=SHARED)
+@settings(max_examples=400 * TIMES, suppress_health_check=SHARED)
 @given(st.lists(st.tuples(LINES, st.booleans()), min_size=1, max_size=6))
 def test_every_line_has_a_reply(lond, requests):
     errors = Errors()
@@ -54,7 +54,7 @@ def test_every_line_has_a_reply(lond, requests):
     assert outside(lond) <= {"users", "html", "announcement.txt"}
 
 
-@settings(deadline=None, max_examples=200 * TIMES, suppress_health_check=SHARED)
+@settings(max_examples=200 * TIMES, suppress_health_check=SHARED)
 @given(st.data())
 def test_every_argument_of_every_command_is_checked(lond, data):
     """A right request with any bytes in one place."""

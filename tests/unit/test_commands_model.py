@@ -122,5 +122,5 @@ class Model(RuleBasedStateMachine):
                 self.flush(child)
 
 
-Model.TestCase.settings = settings(deadline=None, max_examples=60 * TIMES, stateful_step_count=25)
+Model.TestCase.settings = settings(max_examples=60 * TIMES, stateful_step_count=25)
 TestModel = Model.TestCase

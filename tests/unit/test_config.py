@@ -11,7 +11,7 @@ import typing
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from common.config import (
@@ -261,7 +261,6 @@ FILES = st.lists(LINES, max_size=8).map("\n".join).map("PerlSetVar lonHostID msu
 
 
 class TestAnyText:
-    @settings(deadline=None)
     @given(st.text() | FILES)
     @example("PerlSetVar lonHostID \ud800")
     def test_gives_a_config_or_a_config_error(self, text: str) -> None:
@@ -275,7 +274,6 @@ class TestAnyText:
         assert all(warning.startswith("x.conf:") and "\n" not in warning for warning in warnings)
         assert dataclasses.replace(config, sources={}) == config
 
-    @settings(deadline=None)
     @given(st.dictionaries(NAMES.filter(lambda name: name != "lonHostID"), st.none()))
     def test_writing_the_defaults_changes_nothing_but_the_sources(self, names: dict[str, None]) -> None:
         config = parsed(*(f'PerlSetVar {name} "{BY_NAME[name].default}"' for name in names))

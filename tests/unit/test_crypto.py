@@ -6,7 +6,7 @@ import binascii
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from common.crypto import BLOCK, Idea, LinkCipher, key_string, new_build_key, new_challenge, pack_key
@@ -45,14 +45,12 @@ def test_idea_wants_16_bytes_of_key(size: int) -> None:
 
 
 @given(keys, st.binary(max_size=4).map(lambda part: part * BLOCK))
-@settings(deadline=None)
 def test_decryption_undoes_encryption(key: bytes, clear: bytes) -> None:
     idea = Idea(key)
     assert idea.decrypt(idea.encrypt(clear)) == clear
 
 
 @given(keys, st.binary(min_size=BLOCK, max_size=BLOCK))
-@settings(deadline=None)
 def test_idea_agrees_with_another_implementation(key: bytes, block: bytes) -> None:
     assert Idea(key).encrypt(block) == classic_peer.Idea(key).encrypt(block)
 
@@ -89,7 +87,6 @@ def test_packing_of_digits_letters_and_others(text: str, packed: str) -> None:
 
 
 @given(host_ids, host_ids, st.text("0123456789ABCDEFabcdef", min_size=32, max_size=40))
-@settings(deadline=None)
 def test_both_implementations_make_the_same_frames(lond: str, lonc: str, build_key: str) -> None:
     key, clear = build_key.encode(), b"rolesput:msu:smith"
     ours = LinkCipher(lond, lonc, key).frame(clear)
@@ -151,7 +148,6 @@ def test_hex_digits_of_either_case_are_read(cipher: LinkCipher) -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(deadline=None)
 def test_any_clear_text_comes_back(clear: bytes) -> None:
     cipher = LinkCipher("msul1", "msul2", BUILD_KEY)
     assert cipher.unframe(cipher.frame(clear)) == clear
@@ -200,7 +196,6 @@ def test_the_error_tells_nothing_of_the_text(cipher: LinkCipher) -> None:
 
 
 @given(st.binary(max_size=60))
-@settings(deadline=None)
 def test_any_bytes_are_a_text_or_a_violation(tail: bytes) -> None:
     try:
         LinkCipher("msul1", "msul2", BUILD_KEY).unframe(b"enc:" + tail)

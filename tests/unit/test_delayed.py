@@ -154,7 +154,7 @@ def test_two_writers_interleave(fifo: Fifo) -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.lists(st.integers(0, 15), max_size=5)), max_size=8))
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_interleaving_keeps_order_and_ids(
     tmp_path_factory: pytest.TempPathFactory, plan: list[tuple[bool, list[int]]]
 ) -> None:

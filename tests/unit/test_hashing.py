@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from common.config import Config
@@ -52,7 +52,6 @@ def site(directory: Path, **settings: Any) -> Site:
 
 
 class TestWire:
-    @settings(deadline=None)
     @given(st.builds(Job, NAMES, NAMES, ACCOUNTS, PASSWORDS, PASSWORDS))
     def test_a_job_survives(self, job: Job) -> None:
         line = job.encode()
@@ -69,13 +68,11 @@ class TestWire:
         job = Job(b"msu", b"smith", Account("localauth", "x\udcff"), b"")
         assert Job.decode(job.encode()) == job
 
-    @settings(deadline=None)
     @given(st.sampled_from(Verdict), st.none() | st.text(max_size=80), st.text(max_size=80))
     def test_an_outcome_survives(self, verdict: Verdict, hash_: str | None, reason: str) -> None:
         outcome = Outcome(verdict, hash_, reason)
         assert Outcome.decode(outcome.encode()) == outcome
 
-    @settings(deadline=None)
     @given(
         st.binary(max_size=80)
         | st.sampled_from([b"[]", b"{}", b"null", b'["a","b","c","d",["x"]]', b'["a","b",1,2,3]'])

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from common.errors import ConfigError
@@ -321,7 +321,6 @@ GOOD = st.builds("{}:msu:access:h.edu:{}".format, st.text("ab.1", max_size=3), s
 
 
 class TestAnyText:
-    @settings(deadline=None)
     @given(st.text() | st.lists(LINES | GOOD, max_size=6).map("\n".join), st.text(max_size=9))
     @example("a1:msu:access:h.edu:", "\ud800")
     def test_gives_a_table_or_a_config_error(self, text: str, address: str) -> None:
@@ -337,7 +336,6 @@ class TestAnyText:
             except ConfigError as error:
                 assert 1 <= error.line <= text.count("\n") + 1
 
-    @settings(deadline=None)
     @given(st.lists(GOOD, max_size=4).map("\n".join))
     def test_ids_are_safe_file_names_and_addresses_unique(self, text: str) -> None:
         try:
@@ -348,7 +346,6 @@ class TestAnyText:
         addresses = [host.ip for host in hosts.values() if host.ip]
         assert len(set(addresses)) == len(addresses)
 
-    @settings(deadline=None)
     @given(st.ip_addresses())
     def test_canonical_addresses_stay_as_they_are(self, address: object) -> None:
         once = canonical_ip(str(address))

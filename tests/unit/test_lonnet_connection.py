@@ -318,7 +318,7 @@ def test_lines_of_all_lengths_pass_both_ways(path: Path, size: int) -> None:
 
 
 @given(replies=st.lists(st.binary(max_size=6000).map(lambda b: b.replace(b"\n", b"")), min_size=1, max_size=8))
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_but_lf_are_a_reply(path: Path, replies: list[bytes]) -> None:
     with suppress(FileNotFoundError):
         path.unlink()

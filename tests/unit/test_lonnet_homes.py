@@ -132,7 +132,7 @@ class CacheMachine(RuleBasedStateMachine):
 
 
 TestCache = CacheMachine.TestCase
-TestCache.settings = settings(max_examples=50, stateful_step_count=25, deadline=None)
+TestCache.settings = settings(max_examples=50, stateful_step_count=25)
 
 
 def test_many_threads_use_one_cache() -> None:

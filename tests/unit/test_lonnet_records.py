@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import LonError
@@ -90,7 +90,6 @@ def smith(net: FakeNet) -> User:
 # Hashes
 
 
-@settings(deadline=None)
 @given(values, st.data())
 def test_what_is_put_is_got(put: dict[str, str], data: st.DataObject) -> None:
     smith = User(a_net(), "smith", "msu")
@@ -104,7 +103,6 @@ def test_what_is_put_is_got(put: dict[str, str], data: st.DataObject) -> None:
     assert smith.dump("ns") == {key: value for key, value in put.items() if key not in gone}
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.binary(min_size=1), st.binary(), max_size=4))
 def test_raw_bytes_are_put_and_got(put: dict[bytes, bytes]) -> None:
     raw = User(a_net(), "smith", "msu").raw
@@ -115,7 +113,6 @@ def test_raw_bytes_are_put_and_got(put: dict[bytes, bytes]) -> None:
     assert raw.restore("ns", b"r\xff").values == {b"a" + key: value for key, value in put.items()}
 
 
-@settings(deadline=None)
 @given(rids, st.lists(stored, max_size=3), st.lists(stored, max_size=2))
 def test_what_is_stored_is_restored(rid: str, versions: list[dict[str, str]], others: list[dict[str, str]]) -> None:
     smith = User(a_net(), "smith", "msu")
@@ -135,7 +132,6 @@ def test_what_is_stored_is_restored(rid: str, versions: list[dict[str, str]], ot
     assert smith.keys("ns") == ["entry"]
 
 
-@settings(deadline=None)
 @given(texts)
 def test_any_text_is_logged_posted_and_kept(text: str) -> None:
     net = a_net()

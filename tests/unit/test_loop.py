@@ -50,7 +50,7 @@ def test_timers_run_in_the_order_of_their_times(loop: Loop, clock: FakeClock) ->
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.booleans()), max_size=30))
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_each_timer_runs_once_unless_cancelled(loop: Loop, clock: FakeClock, plan: list[tuple[int, bool]]) -> None:
     ran: list[int] = []
     for seconds, cancelled in plan:

@@ -67,7 +67,7 @@ class TestNewHashes:
     def test_salts_are_fresh(self, counted: Counted) -> None:
         assert len({hash_password(b"secret") for _ in range(20)}) == 20
 
-    @settings(deadline=None, max_examples=30)
+    @settings(max_examples=30)
     @given(st.binary(min_size=1, max_size=1024).filter(is_usable), st.binary(max_size=20))
     @example(b"secret", b"secret\0")  # scrypt alone can't tell them apart
     @example(b"\xff", b"\xff\0\0")
@@ -130,7 +130,7 @@ class TestDamaged:
         assert len(stored) < 2 or stored not in str(caught.value)
         assert is_outdated(stored)
 
-    @settings(deadline=None, max_examples=200)
+    @settings(max_examples=200)
     @given(st.text(max_size=60))
     def test_any_text_is_wrong_or_unavailable(self, stored: str) -> None:
         with pytest.MonkeyPatch.context() as patch:

@@ -437,7 +437,6 @@ def test_lonc_is_refused_for_a_wrong_echo() -> None:
 
 
 @given(st.lists(st.tuples(st.binary(max_size=60).filter(lambda c: not set(c) & {10, 13}), st.booleans()), max_size=8))
-@settings(deadline=None)
 def test_any_encrypted_or_plain_command_arrives_as_it_was(commands: list[tuple[bytes, bool]]) -> None:
     plain_words = (b"enc:", b"ekey", b"exit", b"quit")
     commands = [(c, e) for c, e in commands if e or not c.startswith(plain_words)]
@@ -473,7 +472,7 @@ def check_end(connection: Connection, events: list[object]) -> None:
 
 
 @given(gibberish, cut_points, starts)
-@settings(deadline=None, max_examples=300 * TIMES)
+@settings(max_examples=300 * TIMES)
 def test_lond_does_not_care_how_bytes_are_cut(data: bytes, points: list[int], progress: int) -> None:
     data = b"".join((b"init\n", CHALLENGE + b"\n", b"ekey\n")[:progress]) + data
     lond, same, dripped = a_lond([KEY] * 99), a_lond([KEY] * 99), a_lond([KEY] * 99)
@@ -497,7 +496,7 @@ def failures_alike(events: list[object]) -> list[object]:
 @example(b"a\nb\nc\nd\n", [2], 2)
 @example(b"a\nenc:\nb\n", [2], 2)
 @example(b"refused\n" + b"x" * 2000 + b"\n", [9], 0)
-@settings(deadline=None, max_examples=300 * TIMES)
+@settings(max_examples=300 * TIMES)
 def test_lonc_does_not_care_how_bytes_are_cut(data: bytes, points: list[int], progress: int) -> None:
     lonc, same, dripped = (lonc_with_requests(progress) for _ in range(3))
     events = fed(lonc, [data])
@@ -508,7 +507,6 @@ def test_lonc_does_not_care_how_bytes_are_cut(data: bytes, points: list[int], pr
 
 
 @given(st.lists(st.binary(max_size=40)))
-@settings(deadline=None)
 def test_lines_are_those_of_the_whole(chunks: list[bytes]) -> None:
     lines = Lines(10_000)
     *complete, rest = b"".join(chunks).split(b"\n")

@@ -116,7 +116,7 @@ def test_text_is_cut_between_characters(board: Scoreboard, beginning: str, chara
 
 
 @given(st.text(max_size=200))
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_can_be_written_and_read(board: Scoreboard, text: str) -> None:
     board.write(3, replace(FULL, text=text))
     slot = board.read(3)

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from common.config import Config
@@ -74,7 +74,6 @@ class TestPolicy:
         off = Limits(after=1, longest=0.0, forget=900.0)
         assert is_admitted(failed(failed(Record(), NOW, off), NOW, off), NOW, off)
 
-    @settings(deadline=None)
     @given(st.lists(st.tuples(st.floats(0, 5), st.booleans()), max_size=60), st.integers(1, 5), st.floats(0, 10))
     def test_guesses_are_rare_and_the_next_gap_ends(
         self, steps: list[tuple[float, bool]], after: int, longest: float

@@ -7,7 +7,7 @@ import pickle
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import ConfigError
@@ -81,7 +81,6 @@ class TestTable:
         expected = "trust.tab:3: CLASS: msu:auth stands in line 1 already; delete one of the two lines"
         assert fault(*lines) == expected
 
-    @settings(deadline=None)
     @given(st.text(alphabet="msuhb:,*none\n #autrecods", max_size=60))
     def test_any_text_is_a_table_or_one_fault(self, text: str) -> None:
         try:

@@ -55,7 +55,7 @@ def archive_of(*lines: object) -> bytes:
 
 
 class TestArchive:
-    @settings(deadline=None, max_examples=60)
+    @settings(max_examples=60)
     @given(any_records, st.sampled_from([ACCOUNT, Account("krb5", "MSU.EDU"), Account("localauth", "x:\udcff\xe4")]))
     def test_what_was_written_is_read(self, records: dict[str, Any], account: Account) -> None:
         data = packed(records, account)
@@ -95,7 +95,6 @@ class TestArchive:
             with pytest.raises(BadData, match="export the user again"):
                 unpacked(gzip.compress(b"".join(lines[:at] + lines[at + 1 :])))
 
-    @settings(deadline=None)
     @given(st.binary(max_size=200), st.booleans())
     @example(b"[" * 100_000 + b"\n", True)
     @example(b'{"format": "loncapa-user", "version": ' + b"9" * 5000 + b"}\n", True)
@@ -207,7 +206,7 @@ class TestMerge:
         with make_copy(source) as one, make_copy(target) as other:
             return merge(one, other), contents(other)
 
-    @settings(deadline=None, max_examples=40)
+    @settings(max_examples=40)
     @given(any_records, any_records)
     def test_nothing_is_lost_and_twice_is_once(self, source: dict[str, Any], target: dict[str, Any]) -> None:
         with make_copy(source) as one, make_copy(target) as other:
@@ -223,7 +222,7 @@ class TestMerge:
             assert now[2][: len(history)] == history
         assert after["activity"][: len(before["activity"])] == before["activity"]
 
-    @settings(deadline=None, max_examples=20)
+    @settings(max_examples=20)
     @given(any_records)
     def test_into_an_empty_one_it_is_a_copy(self, records: dict[str, Any]) -> None:
         with make_copy(records) as copy, Copy() as empty:
