@@ -2,8 +2,8 @@
 
 All requests that were readable at once are executed before one commit, then all their replies leave with one send;
 if the replies are large, there are several batches, and none begins before the peer has taken most of the last one's.
-A reply that is not ready yet (a password is being checked) holds back those behind it, for a classic link knows
-replies by their order alone; execution goes on meanwhile. A peer that does not read its replies is not read either.
+A reply that is not ready yet holds back those behind it (:mod:`lond.replies`); execution goes on meanwhile. A peer that
+does not read its replies is not read either.
 
 An open link can move to another process of this machine at a moment when nothing is under way: :meth:`Link.pack`
 gives what must travel beside the descriptor.
@@ -28,6 +28,7 @@ from common.outgoing import Outgoing
 from common.protocol import LondConnection
 from lond.dispatcher import Pending, Session
 from lond.lingering import close_after_peer
+from lond.replies import Replies
 
 RECEIVE_BYTES = 65536  # larger buffers would be mapped and unmapped for each batch
 UNSENT_BYTES = 1048576  # replies a peer may leave unread, or that wait behind a pending one, before requests wait
@@ -102,9 +103,8 @@ class Link:
         self._execute: Execute | None = None
         self._events: deque[Event] = deque()  # each waits until the requests before it are executed
         self._commands: deque[tuple[bytes, bool]] = deque()
-        self._replies: deque[bytes | Pending] = deque()
+        self._replies = Replies()
         self._out = Outgoing()
-        self._held = 0  # bytes of replies that wait behind a pending one
         self._closing = self._leaving = False
         self._mask = READ
         self._protocol = self._resume(packed) if packed else self._begin()
@@ -172,7 +172,7 @@ class Link:
                 self._owner.on_open()
         elif isinstance(event, KeyBuilt):
             self._take_key(event.build_key)
-            self._replies.append(event.build_key)
+            self._replies.add([event.build_key])
         elif isinstance(event, Departed):
             self._finish(BYE)
         elif isinstance(event, Refused):
@@ -194,19 +194,17 @@ class Link:
         self._finish(b"error: " + str(event.error).encode("ascii", "replace"))
 
     def _finish(self, last_reply: bytes) -> None:
-        self._replies.append(last_reply)
+        self._replies.add([last_reply])
         self._closing = True
 
     def _run_batch(self) -> None:
         assert self._execute is not None
         replies = self._execute(list(islice(self._commands, BATCH)))
         self.requests += len(replies)
-        self._replies.extend(replies)
+        self._replies.add(replies)
         for reply in replies:
             self._commands.popleft()
-            if isinstance(reply, bytes):
-                self._held += len(reply)
-            else:
+            if isinstance(reply, Pending):
                 reply.on_settled(self._on_settled)
 
     def _on_settled(self, _reply: Pending) -> None:
@@ -236,22 +234,11 @@ class Link:
     @property
     def _full(self) -> bool:
         """Whether so many replies wait that no more are made."""
-        return self._out.size > UNSENT_BYTES or self._held > UNSENT_BYTES or len(self._replies) > BATCH
+        return self._out.size > UNSENT_BYTES or self._replies.held > UNSENT_BYTES or len(self._replies) > BATCH
 
     def _send_replies(self) -> None:
-        replies = self._replies
-        lines: list[bytes] = []
-        while replies:
-            head = replies[0]
-            line = head if isinstance(head, bytes) else head.reply
-            if line is None:
-                break
-            lines.append(line)
-            replies.popleft()
-        self._held = sum(len(reply) for reply in replies if isinstance(reply, bytes))
-        if lines:
-            lines.append(b"")
-            self._write(b"\n".join(lines))
+        if data := self._replies.take_ready():
+            self._write(data)
         if self._closing and not self._under_way:
             self._end_orderly()
 
