@@ -13,9 +13,12 @@ from common.config import Config
 from common.hosts_table import Host, HostsTable, Spare
 from common.site import Site
 from lonnet.balance import KEPT_SECONDS, Told, choice, own_percent, page_url, spareserver
+from lonnet.deadline import Deadline
 from lonnet.sessions import Sessions
+from tests.conftest import FakeClock
 
 OWN, A, B, C, D = "own", "a", "b", "c", "d"
+LIMIT = 30.0  # seconds
 
 
 class Net:
@@ -41,7 +44,10 @@ def site(spares: str, **settings: object) -> Site:
     hosts = {id: Host(id, "msu", "access", f"{id}.edu", f"127.0.0.{n}") for n, id in enumerate((OWN, A, B, C, D), 1)}
     kinds = {"p": "primary", "d": "default"}
     table = HostsTable(hosts, spares=tuple(Spare(word[0], kinds[word[1]]) for word in spares.split()))
-    settings = {"balance_timeout": 10.0, **settings}  # a machine that is busy with other tests must not change a choice
+    settings = {
+        "balance_timeout": LIMIT,
+        **settings,
+    }  # a busy machine must not change a choice
     return Site(replace(Config(host_id=OWN), **settings), table)  # type: ignore[arg-type]
 
 
@@ -101,47 +107,47 @@ def test_all_are_asked_at_once_within_the_limit() -> None:
                 barrier.wait()
             return super().reply(command, host, timeout)
 
-    net = Together(site("ap bp cd dd", balance_timeout=10.0), {C: ("1", "1")})
+    net = Together(site("ap bp cd dd"), {C: ("1", "1")})
     assert spareserver(net, 200) == C
-    assert len(net.asked) == 8 and max(net.timeouts) <= 10.0 and net.closed == 4
+    assert len(net.asked) == 8 and max(net.timeouts) <= LIMIT and net.closed == 4
 
 
-def test_after_the_limit_nobody_is_asked_any_more() -> None:
+def test_after_the_limit_nobody_is_asked_any_more(monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> None:
     class Late(Net):
         def reply(self, command: str, host: str, timeout: float | None = None) -> str:
             assert timeout is not None
-            threading.Event().wait(timeout)
+            clock.advance(timeout)
             return super().reply(command, host, timeout)
 
-    net = Late(site("ap", balance_timeout=0.01), {A: ("1", "1")})
+    monkeypatch.setattr("lonnet.balance.Deadline", lambda seconds: Deadline(seconds, clock))
+    net = Late(site("ap"), {A: ("1", "1")})
     assert spareserver(net, 200) is None and net.asked == {(A, "load")}
 
 
-def test_what_was_told_is_kept_for_a_moment() -> None:
-    now = [100.0]
-    told = Told(lambda: now[0])
+def test_what_was_told_is_kept_for_a_moment(clock: FakeClock) -> None:
+    told = Told(clock)
     net = Net(site("ap bp"), {A: ("50", "0"), B: ("20", "0")})
     assert spareserver(net, 200, told) == B and len(net.timeouts) == 4
     net.loads = {A: ("5", "0"), B: ("20", "0")}
-    now[0] += KEPT_SECONDS - 0.1
+    clock.advance(KEPT_SECONDS - 0.1)
     assert spareserver(net, 200, told) == B and len(net.timeouts) == 4, "nobody was asked again"
-    now[0] += 0.2
+    clock.advance(0.2)
     assert spareserver(net, 200, told) == A and len(net.timeouts) == 8
 
 
-def test_other_spares_are_asked_at_once() -> None:
-    told = Told()
+def test_other_spares_are_asked_at_once(clock: FakeClock) -> None:
+    told = Told(clock)
     assert spareserver(Net(site("ap"), {A: ("50", "0")}), 200, told) == A
     assert spareserver(Net(site("bp"), {B: ("60", "0")}), 200, told) == B
 
 
-def test_that_nobody_answers_is_kept_as_well() -> None:
-    told, net = Told(), Net(site("ap bp"), {})
+def test_that_nobody_answers_is_kept_as_well(clock: FakeClock) -> None:
+    told, net = Told(clock), Net(site("ap bp"), {})
     assert [spareserver(net, 200, told) for _ in range(3)] == [None] * 3
     assert len(net.timeouts) == 4
 
 
-def test_one_thread_asks_and_the_others_wait_for_what_it_hears() -> None:
+def test_one_thread_asks_and_the_others_wait_for_what_it_hears(clock: FakeClock) -> None:
     asked, answer = threading.Event(), threading.Event()
 
     class Held(Net):
@@ -150,7 +156,7 @@ def test_one_thread_asks_and_the_others_wait_for_what_it_hears() -> None:
             assert answer.wait(20)
             return super().reply(command, host, timeout)
 
-    told, net = Told(), Held(site("ap", balance_timeout=10.0), {A: ("1", "1")})
+    told, net = Told(clock), Held(site("ap"), {A: ("1", "1")})
     with ThreadPoolExecutor(8) as pool:
         chosen = [pool.submit(spareserver, net, 200, told) for _ in range(8)]
         assert asked.wait(20)
@@ -159,15 +165,15 @@ def test_one_thread_asks_and_the_others_wait_for_what_it_hears() -> None:
     assert len(net.timeouts) == 2, "load and userload, once"
 
 
-def test_the_wait_for_who_asks_has_an_end() -> None:
-    told, net = Told(), Net(site("ap", balance_timeout=0.01), {A: ("1", "1")})
+def test_the_wait_for_who_asks_has_an_end(clock: FakeClock) -> None:
+    told, net = Told(clock), Net(site("ap", balance_timeout=0.01), {A: ("1", "1")})
 
     class Stuck(Net):
         def reply(self, command: str, host: str, timeout: float | None = None) -> str:
             assert spareserver(net, 200, told) is None, "while another thread asks, for longer than it may"
             return super().reply(command, host, timeout)
 
-    stuck = Stuck(site("ap", balance_timeout=10.0), {A: ("1", "1")})
+    stuck = Stuck(site("ap"), {A: ("1", "1")})
     assert spareserver(stuck, 200, told) == A and net.asked == set()
     assert spareserver(net, 200, told) == A, "from what was told in the end"
 

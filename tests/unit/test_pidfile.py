@@ -276,6 +276,7 @@ def test_of_many_starters_one_holds_the_lock_at_a_time(path: Path) -> None:
 def test_a_look_at_the_file_does_not_keep_a_daemon_from_starting(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """running_pid holds a shared lock for a moment; a starter must not take it for a running daemon."""
     monkeypatch.undo()
+    monkeypatch.setattr(pidfile, "PROBES", 2000)  # whoever looks may be held up meanwhile
     PidFile(path).release()
     with Barrier() as ready:
 
