@@ -22,7 +22,6 @@ from tests.helpers.waiting import eventually, processes_in_session
 HERE, PEER, DOWN = "msul1", "msua1", "msul2"
 OK, USAGE, UNAVAILABLE, CONFIG = 0, 64, 69, 78
 ENDS = 30.0  # seconds; only a test that fails waits so long
-ORPHANS_END = 2.0  # seconds that children may outlive a killed parent
 
 both = pytest.mark.parametrize("name", ["lonc", "lond"])
 

@@ -32,7 +32,8 @@ QUICK = {  # limits of a test network: the same code, shorter waits
     "lonRetryFirst": "0.1",
     "lonRetryMax": "1",
     "lonStableAfter": "0.5",
-    "lonGrace": "5",
+    "lonMaxAttempts": "100000",  # 15 at this pace are over in 12 s: what is down would be given up while a test looks
+    "lonGrace": "20",  # longer than a busy machine stalls a child that drains
 }
 
 

@@ -13,10 +13,11 @@ T = TypeVar("T")
 _PAUSE = threading.Event()  # never set
 
 
-def eventually(attempt: Callable[[], T], timeout: float = 20.0, pause: float = 0.01) -> T:
+def eventually(attempt: Callable[[], T], timeout: float = 60.0, pause: float = 0.01) -> T:
     """Call until it raises no AssertionError and returns no False; the last error when the time is over.
 
-    The last call begins after the end: a process that was held up itself has not looked often meanwhile.
+    Only a test that fails waits so long. The last call begins after the end: a process that was held up itself has not
+    looked often meanwhile.
     """
     deadline = time.monotonic() + timeout
     while True:

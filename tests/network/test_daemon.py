@@ -19,7 +19,6 @@ from tests.helpers.daemons import (
     ENDS,
     HERE,
     OK,
-    ORPHANS_END,
     PEER,
     UNAVAILABLE,
     both,
@@ -45,7 +44,7 @@ def test_children_do_not_outlive_their_parent(pair: Federation) -> None:
         assert daemon.process is not None
         daemon.signal(signal.SIGKILL)
         daemon.process.wait(ENDS)
-        wait_for_end_of_all(daemon, ORPHANS_END)
+        wait_for_end_of_all(daemon)
         daemon.start()
     here.wait_for_link(PEER)
     pair.hosts[PEER].wait_for_link(HERE)
