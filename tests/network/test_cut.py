@@ -35,12 +35,11 @@ LENGTH = 8_000_000  # bytes; more than the kernels of both hosts hold on the way
 PATIENCE = 60.0  # seconds; only a test that fails waits so long
 SETTINGS = {
     **QUICK,
-    "lonPingAfter": "1",
-    "lonDeadAfter": "4",
-    "lonCriticalTimeout": "10",
-    "lonHttpTimeout": "6",
+    "lonPingAfter": "2",
+    "lonDeadAfter": "8",  # this and the next longer than a busy machine stalls a process
+    "lonHttpTimeout": "12",
     "lonTransferWait": "0.5",
-    "lonTransferTimeout": "20",
+    "lonTransferTimeout": "30",
 }
 
 

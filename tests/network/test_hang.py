@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from tests.helpers.daemons import stop_child
 from tests.helpers.federation import Federation
 from tests.helpers.waiting import eventually
 
+BY_SILENCE = 55.0  # seconds; lonDeadAfter is 30 s, and lonRequestTimeout, which would end a call as well, 60 s
+HUNG = {"lonPingAfter": "2", "lonDeadAfter": "8"}  # longer than a busy machine stalls a process
 
 def test_a_stopped_peer_is_recognised_and_comes_back(federation: Callable[..., Federation]) -> None:
     fed = federation(["msua1", "msul1"])
@@ -25,31 +28,31 @@ def test_a_stopped_peer_is_recognised_and_comes_back(federation: Callable[..., F
         here.conf, fed.directory / "caller", lambda net, _wanted, report: report(net.reply("ping", "msul1"))
     )
     assert caller.join() == ["con_lost"]
-    assert time.monotonic() - began < 35
-    here.wait_for_no_link("msul1", 1)
-    assert "nothing received for 30 s" in here.lonc.log
+    assert time.monotonic() - began < BY_SILENCE
+    here.wait_for_no_link("msul1")
+    assert re.search(r"nothing received for [3-5]\d s", here.lonc.log)  # it is looked at once a second
 
     for pid in stopped:
         os.kill(pid, signal.SIGCONT)
-    here.wait_for_link("msul1", 35)
+    here.wait_for_link("msul1")
     assert here.lonnet().reply("ping", "msul1") == "msul1"
 
 
 def test_one_stopped_child_does_not_keep_the_link_down(federation: Callable[..., Federation]) -> None:
-    fed = federation(["msua1", "msul1"], settings={"lonPingAfter": "1", "lonDeadAfter": "3", "lonRetryFirst": "0.1"})
+    fed = federation(["msua1", "msul1"], settings=HUNG)
     here, there = fed.hosts["msua1"], fed.hosts["msul1"]
     child = there.lond.slot("msua1", "serving").pid
     os.kill(child, signal.SIGSTOP)
     net = here.lonnet()
     assert net.reply("ping", "msul1") == "con_lost"
-    here.wait_for_link("msul1", 35)
+    here.wait_for_link("msul1")
     assert net.reply("ping", "msul1") == "msul1"
-    assert there.lond.slot("msua1", "serving").pid != child
+    assert {slot.pid for slot in there.lond.slots() if (slot.host, slot.state) == ("msua1", "serving")} > {child}
     os.kill(child, signal.SIGCONT)
 
 
 def test_a_child_that_had_hung_executes_nothing_behind_newer_messages(federation: Callable[..., Federation]) -> None:
-    fed = federation(["msua1", "msul1"], settings={"lonPingAfter": "1", "lonDeadAfter": "2"})
+    fed = federation(["msua1", "msul1"], settings=HUNG)
     here, there = fed.hosts["msua1"], fed.hosts["msul1"]
     make_user(there)
     net = here.lonnet()
@@ -57,7 +60,7 @@ def test_a_child_that_had_hung_executes_nothing_behind_newer_messages(federation
     child = there.lond.slot("msua1", "serving").pid
     stop_child(child)
     assert net.critical(message(0, 1), "msul1") == "con_delayed"
-    here.wait_for_link("msul1", 35)
+    here.wait_for_link("msul1")
     assert [net.critical(message(0, number), "msul1") for number in (2, 3)] == ["ok"] * 2
     os.kill(child, signal.SIGCONT)
     eventually(lambda: child not in there.lond.session())
