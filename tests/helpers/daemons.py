@@ -55,6 +55,13 @@ def stop_by_pid_file(host: Host, name: str) -> None:
     assert not pid_file(host, name).exists()
 
 
+def kill_parent(pid: int) -> None:
+    """SIGKILL, and wait for the end of its children too: until then they hold lond's port and write to the logs."""
+    session = os.getsid(pid)
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not living(session), ENDS)
+
+
 def living(session: int) -> list[int]:
     """The processes of a session without those that have ended and wait for init to take note of it."""
     found = []

@@ -94,7 +94,7 @@ class HalfWay:
         handler.wfile.write(content[:middle])
         handler.wfile.flush()
         self.begun.set()
-        self.go_on.wait(20)
+        self.go_on.wait(60)
         return content[middle:]
 
 

@@ -21,8 +21,8 @@ from tests.helpers.waiting import eventually
 
 OURS, CLASSIC, THIRD = "msul1", "msua1", "msul2"
 STRANGER_IP = "127.250.250.250"
-LINK_UP = 15.0  # seconds for a link to stand or to stand again
-ANSWER = 30.0  # seconds for all callers of a test to be answered
+LINK_UP = 60.0  # seconds for a link to stand or to stand again
+ANSWER = 60.0  # seconds for all callers of a test to be answered
 
 FederationFactory = Callable[..., Federation]
 ConnectClassic = Callable[..., ClassicLonc]
@@ -88,16 +88,12 @@ def test_pong_without_a_way_back_says_so(link: ClassicLonc) -> None:
 
 
 def test_pong_calls_back_through_our_lonc(with_our_lond: Federation, connect: ConnectClassic) -> None:
-    with classic_lond(with_our_lond) as lond:
+    with classic_lond(with_our_lond):
         with_our_lond.hosts[OURS].start_lonc()
-        lond.wait_until(lambda peer: peer.links_made == [OURS], LINK_UP)
+        with_our_lond.hosts[OURS].wait_for_link(CLASSIC)  # lond remembers for a while that there was none
         link = connect()
         link.set_up()
-
-        def called_back() -> None:
-            assert link.request(b"pong") == OURS.encode() + b":" + CLASSIC.encode()
-
-        eventually(called_back, timeout=LINK_UP)
+        assert link.request(b"pong") == OURS.encode() + b":" + CLASSIC.encode()
 
 
 def test_commands_in_clear_and_in_frames_meet_the_same_records(link: ClassicLonc) -> None:
@@ -222,7 +218,7 @@ def lond(fed: Federation) -> Iterator[ClassicLond]:
 
 def link_from_our_lonc(fed: Federation, lond: ClassicLond) -> None:
     fed.hosts[OURS].start_lonc()
-    lond.wait_until(lambda peer: peer.links_made == [OURS], LINK_UP)
+    lond.wait_until(lambda peer: OURS in peer.links_made, LINK_UP)
     eventually_answers(fed)
 
 
@@ -392,6 +388,6 @@ def test_messages_delayed_while_a_classic_lond_was_away_arrive_in_order(fed: Fed
     told = [f"log:msu:smith:m{n}" for n in range(20)]
     assert [net.critical(command, CLASSIC) for command in told] == ["con_delayed"] * 20
     with classic_lond(fed) as lond:
-        lond.wait_until(lambda peer: len(peer.commands()) >= 20, 3 * LINK_UP)
+        lond.wait_until(lambda peer: len(peer.commands()) >= 20, LINK_UP)
         eventually_answers(fed)
         assert lond.commands() == [command.encode() for command in told]

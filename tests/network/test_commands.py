@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lond.commands.registry import REGISTRY
 from lonnet import Lonnet
 from lonnet.sessions import Sessions
-from tests.helpers.federation import Federation, Host
+from tests.helpers.federation import QUICK, Federation, Host
 from tests.helpers.fuzzed_lines import LINES
 from tests.helpers.published import put_resource
 from tests.helpers.soaking import TIMES
@@ -170,7 +170,7 @@ ELSEWHERE = {  # replies of the table that need more than a request, and where t
 
 @pytest.fixture(scope="module")
 def network() -> Iterator[Federation]:
-    with closing(Federation(["msul1", "msua1"])) as made:
+    with closing(Federation(["msul1", "msua1"], settings={**QUICK, "londPongTimeout": "10"})) as made:
         res = made.hosts["msul1"].directory / "html" / "res"
         (res / "empty").mkdir(parents=True)
         put_resource(res, "msu/smith/kin/private.html", b"one", copyright="private")

@@ -273,7 +273,7 @@ def test_what_the_service_manager_hears(host: Host, name: str) -> None:
 
 def test_the_service_manager_is_told_that_the_loops_turn_and_how_things_are(host: Host) -> None:
     """The parents alone speak, also after every child was replaced."""
-    watchdog = {"WATCHDOG_USEC": "300000"}
+    watchdog = {"WATCHDOG_USEC": "1500000"}  # a queue that nobody reads for 5 s still has room for STOPPING
     with (
         managed(host, "lond", **watchdog) as (lond, lond_process),
         managed(host, "lonc", **watchdog) as (lonc, process),

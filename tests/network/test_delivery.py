@@ -132,6 +132,7 @@ def test_a_fifo_that_was_damaged_inside_while_the_host_was_down_is_set_aside(fed
     here, there = fed.hosts["msua1"], fed.hosts["msul1"]
     make_user(there)
     there.lond.stop()
+    here.write_conf(lonRetryFirst="3", lonRetryMax="3")  # the child looks at its FIFO once a second
     store(here, "msul1", [message(0, number) for number in range(500)])
     here.start()
     eventually(lambda: here.lonc.slot("msul1", "waiting").delayed == 500)  # the child that waits has opened it

@@ -17,6 +17,7 @@ from tests.helpers.waiting import eventually
 BY_SILENCE = 55.0  # seconds; lonDeadAfter is 30 s, and lonRequestTimeout, which would end a call as well, 60 s
 HUNG = {"lonPingAfter": "2", "lonDeadAfter": "8"}  # longer than a busy machine stalls a process
 
+
 def test_a_stopped_peer_is_recognised_and_comes_back(federation: Callable[..., Federation]) -> None:
     fed = federation(["msua1", "msul1"])
     here, there = fed.hosts["msua1"], fed.hosts["msul1"]

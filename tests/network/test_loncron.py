@@ -25,6 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from common.pidfile import running_pid
 from common.version import SOFTWARE
 from tests.conftest import Measured
+from tests.helpers.daemons import kill_parent
 from tests.helpers.federation import QUICK, ROOT, Federation, Host
 from tests.helpers.waiting import eventually
 
@@ -32,7 +33,7 @@ HERE = "msul1"
 ALIVE = ["msua1", "msua2", "hubl1", "hubl2", "ostl1", "ostl2"]  # their londs
 REFUSING = ["deadl1", "deadl2", "deadl3"]
 SILENT = ["mutel1", "mutel2", "mutel3"]
-CHECK_SECONDS = 2.0
+CHECK_SECONDS = 6.0  # in which those that live must answer, however busy the machine is
 
 
 class Inbox(MessageHandler):
@@ -50,7 +51,7 @@ class Inbox(MessageHandler):
 def inbox(network: Federation) -> Iterator[Inbox]:
     """A mail server for the time of a test."""
     inbox = Inbox()
-    server = Controller(inbox, hostname=network.hosts[HERE].ip, port=2525)
+    server = Controller(inbox, hostname=network.hosts[HERE].ip, port=2525, ready_timeout=60)
     server.start()
     yield inbox
     server.stop()
@@ -111,8 +112,7 @@ def pid(host: Host, name: str) -> int:
 
 def kill_both(host: Host) -> None:
     for name in ("lonc", "lond"):
-        os.kill(pid(host, name), signal.SIGKILL)
-        eventually(lambda name=name: running_pid(host.directory / "logs" / f"{name}.pid") is None)  # type: ignore[misc]
+        kill_parent(pid(host, name))
 
 
 def findings(host: Host) -> dict[str, list[str]]:
@@ -175,12 +175,17 @@ def test_a_run_waits_for_all_the_dead_at_once(network: Federation, measured: Mea
     del here.settings["lonCheckTimeout"]
     here.write_conf()
     limit = here.site().config.check_timeout
+
+    def only_the_dead() -> str:  # on a busy machine one that lives may not answer in time
+        said = silent_run(here, "--noemail")
+        assert unreached(here) == {*REFUSING, *SILENT}
+        return said
+
     try:
-        measured(f"{len(REFUSING) + len(SILENT)} of {len(network.hosts)} hosts dead: {silent_run(here, '--noemail')}")
+        measured(f"{len(REFUSING) + len(SILENT)} of {len(network.hosts)} hosts dead: {eventually(only_the_dead)}")
     finally:
         here.write_conf(lonCheckTimeout=str(CHECK_SECONDS))
     why = {text.split(" ")[1]: text for text in findings(here)["warning"] if " can't be reached: " in text}
-    assert why.keys() == {*REFUSING, *SILENT}
     assert all(why[host].endswith(": connection refused") for host in REFUSING)
     # Each had the whole time, and all had the same: had one been tried after another, the later ones were "not tried".
     assert all(why[host].endswith(f" within {limit:g} s") for host in SILENT)
@@ -240,6 +245,7 @@ def test_connections_alone(network: Federation) -> None:
     here = network.hosts[HERE]
     command(here, "loncron", "--justcheckdaemons")
     here.wait_for_link(HERE)
+    before = refused_by_those_that_live(network)
     ran = command(here, "loncron", "--justcheckconnections")
     assert (ran.returncode, ran.stderr) == (1, "")
     rows = [re.split("  +", line, maxsplit=3) for line in ran.stdout.splitlines()[1:]]
@@ -248,8 +254,12 @@ def test_connections_alone(network: Federation) -> None:
     assert {answers[host] for host in REFUSING} == {"connection refused"}
     # One time limit for all: had they been waited for one after the other, some would not have been tried.
     assert all(answers[host].endswith(f"within {CHECK_SECONDS:g} s") for host in SILENT)
-    for host in ALIVE:  # it went as it came, in good order: nothing that a log should hold
-        assert "refused a connection" not in network.hosts[host].lond.log
+    # It went as it came, in good order: nothing that a log should hold.
+    assert refused_by_those_that_live(network) == before
+
+
+def refused_by_those_that_live(network: Federation) -> list[int]:
+    return [network.hosts[host].lond.log.count("refused a connection") for host in ALIVE]
 
 
 def test_reload_alone(network: Federation) -> None:

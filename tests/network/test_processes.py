@@ -281,6 +281,7 @@ def test_a_disk_that_runs_full_stops_nobody_and_has_logs_again_when_there_is_roo
         eventually(last_blocks_are_full)
         say_much(host)
         host.lond.kill()
+        host.wait_for_no_link(HERE)
         host.start_lond()  # the pid file is written in place: a restart needs no room
         eventually(host.socket_path(HERE).exists)
         say_much(host)

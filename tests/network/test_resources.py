@@ -37,6 +37,7 @@ from tests.helpers.waiting import eventually
 HOME, ACCESS, OTHERS = "msul1", "msua1", ("msua2", "msua3")
 ELSEWHERE = "huba1"
 LATER_PORT = 8080  # where a web server can be started later: links from this address are never given this port
+PATIENT = {"lonTransferWait": "60", "lonHttpTimeout": "60"}  # 64 clients and their web server share this process
 PUBLIC = Metadata(title="Free fall", author="smith:msu", copyright="public")
 
 Site = tuple[Federation, RawServer]
@@ -46,7 +47,7 @@ At = Callable[[str], Lonnet]
 @contextmanager
 def started(*hosts: str, addresses: Mapping[str, str] | None = None) -> Iterator[Site]:
     with ExitStack() as stack:
-        made = Federation(hosts, addresses=addresses, settings={**QUICK, "lonTransferWait": "30"})
+        made = Federation(hosts, addresses=addresses, settings={**QUICK, **PATIENT})
         stack.callback(made.close)
         (made.directory / "tables" / "trust.tab").write_text("msu:auth:none\n")
         web = stack.enter_context(raw_server(made.hosts[HOME]))
@@ -233,7 +234,7 @@ def test_64_clients_and_50_fresh_resources(network: Site, at: At, home: Lonnet, 
 
 def becomes(net: Lonnet, path: str, content: bytes) -> None:
     """Wait until a host's copy has this content; whatever is read meanwhile is whole."""
-    eventually(lambda: content_of(net.resources.fetch(path)) == content, 30, 0.05)
+    eventually(lambda: content_of(net.resources.fetch(path)) == content, pause=0.05)
 
 
 def test_a_new_version_reaches_who_has_a_copy_and_nobody_else(
@@ -369,7 +370,7 @@ def test_killed_workers_and_a_killed_lond_in_the_middle_of_an_update(own: Site, 
         web.part = half = HalfWay(content)
         before = content_of(access.resources.fetch(path))
         publish(home, path, content)
-        assert half.begun.wait(20)
+        assert half.begun.wait(60)
         assert content_of(access.resources.fetch(path)) == before
         kill()
         assert content_of(access.resources.fetch(path)) in (before, content)  # whoever is born next may be quick
@@ -389,7 +390,7 @@ def test_a_killed_transfer_is_taken_over(network: Site, at: At, home: Lonnet, we
     publish(home, path, content)
     web.part = half = HalfWay(content)
     reader = subprocess.Popen([sys.executable, "-c", FETCH, str(host.conf), path], cwd=ROOT)
-    assert half.begun.wait(20)
+    assert half.begun.wait(60)
     assert here(host, f"{path}.in.transfer").exists() and not here(host, path).exists()
     reader.kill()
     reader.wait()
@@ -412,7 +413,7 @@ def test_who_waits_too_long_is_told_so(network: Site, at: At, home: Lonnet, web:
 
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(first)
-        assert half.begun.wait(20)
+        assert half.begun.wait(60)
         with pytest.raises(TransferUnderWay, match="service currently not available"):
             access.resources.fetch(path, timeout=0.2)
         half.go_on.set()
