@@ -13,5 +13,5 @@ class LoginLane(Enum):
     """Whose log-ins they are; the value is what the field says."""
 
     KNOWN = "known"  # browsers with which this user has logged in at that host before
-    FRESH = "fresh"  # others, from networks from which nobody has failed to log in as this user lately
+    FRESH = "fresh"  # others, from networks from which few have failed to log in as this user lately
     STRANGERS = ""  # all others; whoever guesses is among them after a few guesses

@@ -186,7 +186,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("londHashTimeout", "hash_timeout", _seconds(0.1, 60), "10",
             "seconds that the check of one password may take, waiting for its turn included"),
     Setting("londThrottleAfter", "throttle_after", Count(1, 1000), "3",
-            "failed log-ins of one user from one host before there are gaps between further ones"),
+            "failed log-ins of one user from one host and lane before there are gaps between further ones"),
     Setting("londThrottleMax", "throttle_max", _seconds(0, 10), "3",
             "seconds of the longest gap between two log-ins after failed ones; 0: no gaps"),
     Setting("londThrottleForget", "throttle_forget", _seconds(1, 86400), "900",

@@ -128,8 +128,8 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
     "passwd of %s:%s not changed: %s": ("the new file could not be written; the old one counts", "look at the disk"),
     "%s:%s has a new kind of hash": ("after a log-in an old hash was replaced by scrypt", ""),
     "failed log-in of %s:%s from %s, number %d in a row in lane %s": (
-        "a wrong password; after londThrottleAfter of them further ones wait, each lane (known, fresh, strangers) for "
-        "itself: docs/authentication.md",
+        "a wrong password; after londThrottleAfter of them further ones are told to try again, each lane (known, "
+        "fresh, strangers) for itself: docs/authentication.md",
         "many, for many users: somebody guesses, on the host that is named"),
     "log-ins get auth_mode_error: %s": (
         "a type of account can't be checked on this machine; said once for each reason",
@@ -213,8 +213,11 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
     "copy %s stays: %s": ("an unused copy could not be deleted", "look at the file's owner and at the disk"),
     "log-in of %s from %s": ("a user has a session now", ""),
     "log-out of %s": ("a user has ended the session", ""),
-    "failed log-in of %.64r:%.64r from %s": (
+    "failed log-in of %s:%s from %s": (
         "a wrong password, typed in at that address", "many from one address: somebody guesses"),
+    "failed log-in of an unknown user from %s": (
+        "there is no such user; the name is not told, because some type their password there",
+        "many from one address: somebody guesses"),
     "a key for known browsers was made: %s": (
         "the log-in page had none, or a damaged one; browsers are known again after their next log-in", ""),
     "no browser is known at the log-in: %s": (

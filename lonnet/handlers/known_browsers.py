@@ -1,7 +1,7 @@
 """Browsers with which a user has logged in here before: tokens in a cookie, which only this host can make.
 
 Who guesses a user's password from many addresses fills the strangers' lane of that user's log-ins at the home server
-(docs/authentication.md). A browser that shows a token of the user takes the other lane. That is all a token does: it
+(docs/authentication.md). A browser that shows a token of the user takes another lane. That is all a token does: it
 gives no access, and a password is checked as ever.
 
 A token is a nonce, the time until which it counts, and a MAC over both and the user's name with a secret key of this

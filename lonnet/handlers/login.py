@@ -10,7 +10,7 @@ same browser, so that other sites can't log a browser in. A right log-in makes t
 Promises: a redirect after log-in leads to a path of this host only. Passwords and ids are logged nowhere. A wrong
 password, an unknown user and a name that can't be one get the same answer.
 
-Logs each log-in, failed log-in and log-out with user and address. Raises what lonnet and lonIDsDir raise.
+Logs each log-in, failed log-in and log-out with user and address. Raises OSError when lonIDsDir can't be used.
 
 Known limit: that there is no such user is known sooner than that a password is wrong.
 """
@@ -42,7 +42,7 @@ from lonnet.handlers.access import (
 )
 from lonnet.handlers.known_browsers import KnownBrowsers
 from lonnet.handlers.login_tries import LoginTries, LoginTry, NoTries
-from lonnet.handlers.pages import page_blueprint, render
+from lonnet.handlers.pages import explained, page_blueprint, render, when_to_retry
 from lonnet.sessions import Session, Sessions
 
 log = logging.getLogger(__name__)
@@ -79,14 +79,15 @@ def enter() -> Response:
     token = request.form.get(TOKEN, "")
     if not token or not secrets.compare_digest(token.encode(), request.cookies.get(_form_cookie(), "").encode()):
         return _form(wanted, 403, EXPIRED, user, domain)
+    _sweep()
     attempt = _let_in(user, domain)
     try:
         problem = _problem(user, domain, request.form.get("password", ""), attempt.lane)
-    except LonError as error:
+    except LonError as error:  # nobody has looked at the password
         attempt.give_back(was_busy=_is_busy(error))
-        raise
+        code, text = (401, NOT_HERE) if isinstance(error, AuthModeError) else explained(error)
+        return when_to_retry(_form(wanted, code, text, user, domain))
     if problem:
-        log.warning("failed log-in of %.64r:%.64r from %s", user, domain, request.remote_addr)
         return _form(wanted, 401, problem, user, domain)
     attempt.give_back()
     return _begin(user, domain, wanted)
@@ -130,11 +131,12 @@ def _let_in(user: str, domain: str) -> LoginTry:
 def _problem(user: str, domain: str, password: str, lane: LoginLane) -> str:
     """Why this is no log-in; empty if it is one."""
     try:
-        return "" if network().user(user, domain).authenticate(password, lane=lane) else WRONG
-    except (NoSuchUser, ValueError):
-        return WRONG
-    except AuthModeError:
-        return NOT_HERE
+        if network().user(user, domain).authenticate(password, lane=lane):
+            return ""
+        log.warning("failed log-in of %s:%s from %s", user, domain, request.remote_addr)
+    except (NoSuchUser, ValueError):  # some type their password where the name belongs
+        log.warning("failed log-in of an unknown user from %s", request.remote_addr)
+    return WRONG
 
 
 def _is_busy(error: LonError) -> bool:
@@ -144,7 +146,6 @@ def _is_busy(error: LonError) -> bool:
 def _begin(user: str, domain: str, wanted: str) -> Response:
     who = network().user(user, domain)
     sessions = Sessions(config())
-    _sweep(sessions)
     sessions.end(session_id())  # whoever was logged in with this browser
     new_id, session = sessions.create(user, domain, who.home())
     log.info("log-in of %s from %s", session.name, request.remote_addr)
@@ -222,11 +223,11 @@ def _told() -> Told:
     return cast(Told, current_app.extensions.setdefault("lonnet_told", Told()))
 
 
-def _sweep(sessions: Sessions) -> None:
+def _sweep() -> None:
     """Now and then, delete what is not needed any more."""
     global _next_sweep
     now = time.monotonic()
     if now >= _next_sweep:
         _next_sweep = now + SWEEP_SECONDS
-        sessions.sweep()
+        Sessions(config()).sweep()
         LoginTries(config()).sweep()

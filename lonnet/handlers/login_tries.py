@@ -40,20 +40,20 @@ class NoTries(Exception):
 class LoginTry:
     """A try that was taken.
 
-    :param paid: its tries, which come back when the password was right or nobody has looked at it.
-    :param kept: more of them, which are lost all the same when the home server asks to try again, as it does when
+    :param taken: its tries, which come back when the password was right or nobody has looked at it.
+    :param lost_if_busy: more of them, which don't come back when the home server asks to try again, as it does when
         guesses come too fast.
     """
 
-    def __init__(self, lane: LoginLane, paid: Iterable[Taken], kept: Iterable[Taken] = ()) -> None:
-        self.lane, self._paid, self._kept = lane, tuple(paid), tuple(kept)
+    def __init__(self, lane: LoginLane, taken: Iterable[Taken], lost_if_busy: Iterable[Taken] = ()) -> None:
+        self.lane, self._taken, self._lost_if_busy = lane, tuple(taken), tuple(lost_if_busy)
 
     def give_back(self, *, was_busy: bool = False) -> None:
         """The password was right, or nobody has looked at it.
 
         :param was_busy: because the home server asks to try again.
         """
-        for throttle, bucket in self._paid if was_busy else (*self._paid, *self._kept):
+        for throttle, bucket in self._taken if was_busy else (*self._taken, *self._lost_if_busy):
             throttle.give_back(bucket)
 
 
@@ -74,13 +74,13 @@ class LoginTries:
         # A browser whose token has no tries left is like any other again.
         if nonce and not self._tries.take(of_browser(nonce)):
             return LoginTry(LoginLane.KNOWN, [(self._tries, of_browser(nonce))])
-        kept = (self._tries, of_address(address))
+        paid = (self._tries, of_address(address))
         if wait := self._tries.take(of_address(address)):
             raise NoTries(wait)
         bucket = of_network_and_user(address, user, domain)
         if self._fresh.take(bucket):
-            return LoginTry(LoginLane.STRANGERS, [], [kept])
-        return LoginTry(LoginLane.FRESH, [(self._fresh, bucket)], [kept])
+            return LoginTry(LoginLane.STRANGERS, [], [paid])
+        return LoginTry(LoginLane.FRESH, [(self._fresh, bucket)], [paid])
 
     def sweep(self) -> None:
         """Delete what is not needed any more."""

@@ -90,21 +90,27 @@ def http_error(error: HTTPException) -> Response:
 
 def network_error(error: LonError) -> Response:
     """The page for what lonnet raises and no view has an own answer for."""
+    return when_to_retry(error_page(*explained(error)))
+
+
+def explained(error: LonError) -> tuple[int, str]:
+    """The status that tells browsers of what lonnet raises, and the words that tell people."""
     if isinstance(error, (PeerUnavailable, DeliveryFailed)):
-        return _try_again(_UNREACHABLE)
+        return 503, _UNREACHABLE
     if isinstance(error, RemoteError) and error.number == errno.EAGAIN:
-        return _try_again(_BUSY)
+        return 503, _BUSY
     if isinstance(error, ResourceNotFound):
-        return error_page(404, _EXPLANATIONS[404])
+        return 404, _EXPLANATIONS[404]
     if isinstance(error, Refused):
-        return error_page(403, _REFUSED)
+        return 403, _REFUSED
     log.warning("%s %s: %s", request.method, request.path, error)
-    return error_page(502, _UNUSABLE)
+    return 502, _UNUSABLE
 
 
-def _try_again(text: str) -> Response:
-    response = error_page(503, text)
-    response.headers["Retry-After"] = str(RETRY_SECONDS)
+def when_to_retry(response: Response) -> Response:
+    """The same; if it is 503, it says when to come again."""
+    if response.status_code == 503:
+        response.headers["Retry-After"] = str(RETRY_SECONDS)
     return response
 
 

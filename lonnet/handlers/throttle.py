@@ -49,7 +49,7 @@ class Throttle:
             return 0.0
         with self._opened(bucket) as descriptor:
             now = self._clock()
-            full_at = max(_read(descriptor), now) + self._interval
+            full_at = self._full_at(descriptor, now) + self._interval
             wait = full_at - now - self._burst * self._interval
             if wait <= 0:
                 os.pwrite(descriptor, _FULL_AT.pack(full_at), 0)
@@ -58,26 +58,42 @@ class Throttle:
     def give_back(self, bucket: str) -> None:
         """Give one try back."""
         if self._interval:
-            with self._opened(bucket) as descriptor:
-                os.pwrite(descriptor, _FULL_AT.pack(_read(descriptor) - self._interval), 0)
+            self._change(bucket, -self._interval)
 
     def sweep(self) -> None:
         """Delete the files of buckets that are full."""
-        with suppress(FileNotFoundError), os.scandir(self._directory) as entries:
-            for entry in entries:
-                with suppress(FileNotFoundError):
-                    if entry.stat().st_mtime + self._burst * self._interval < self._clock():
-                        Path(entry.path).unlink()
+        with suppress(FileNotFoundError):
+            for path in self._directory.iterdir():
+                self._change(path.name, 0.0)
+
+    def _change(self, bucket: str, seconds: float) -> None:
+        with self._opened(bucket) as descriptor:
+            now = self._clock()
+            full_at = self._full_at(descriptor, now) + seconds
+            if full_at > now:
+                os.pwrite(descriptor, _FULL_AT.pack(full_at), 0)
+            else:
+                (self._directory / bucket).unlink()  # ours to delete, for we have its lock
+
+    def _full_at(self, descriptor: int, now: float) -> float:
+        """When a bucket will be full; now if it is, or if what stands there is impossible (a wrong clock, a fault)."""
+        data = os.pread(descriptor, _FULL_AT.size, 0)
+        full_at: float = _FULL_AT.unpack(data)[0] if len(data) == _FULL_AT.size else now
+        return full_at if now < full_at <= now + self._burst * self._interval else now
 
     @contextmanager
     def _opened(self, bucket: str) -> Iterator[int]:
+        """The locked file of a bucket, made if there is none."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(self._directory / bucket, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield descriptor
-        finally:
-            os.close(descriptor)
+        while True:
+            descriptor = os.open(self._directory / bucket, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                if os.fstat(descriptor).st_nlink:  # else it was deleted before its lock was ours
+                    yield descriptor
+                    return
+            finally:
+                os.close(descriptor)
 
 
 def of_browser(nonce: bytes) -> str:
@@ -104,8 +120,3 @@ def _network(address: str, prefix_4: int, prefix_6: int) -> str:
     parsed = getattr(parsed, "ipv4_mapped", None) or parsed
     prefix = prefix_4 if parsed.version == 4 else prefix_6
     return str(ipaddress.ip_network((parsed, prefix), strict=False).network_address)
-
-
-def _read(descriptor: int) -> float:
-    data = os.pread(descriptor, _FULL_AT.size, 0)
-    return _FULL_AT.unpack(data)[0] if len(data) == _FULL_AT.size else 0.0

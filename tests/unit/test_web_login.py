@@ -86,6 +86,8 @@ def test_a_password_that_nobody_can_check(browser: Browser, net: NetInMemory) ->
     net.fake.answers[HOME, "auth"] = "auth_mode_error"
     answer = browser.log_in()
     assert answer.status_code == 401 and "Ask your administrator" in answer.text
+    assert lanes(net) == ["fresh"]
+    assert [browser.log_in().status_code for _ in range(25)] == [401] * 25, "it costs no tries"
 
 
 def test_a_home_server_that_does_not_answer(browser: Browser, net: NetInMemory) -> None:
@@ -93,6 +95,8 @@ def test_a_home_server_that_does_not_answer(browser: Browser, net: NetInMemory) 
     answer = browser.log_in()
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     assert "Try again in a moment" in answer.text
+    assert 'value="smith"' in answer.text, "the form is shown again"
+    assert os.listdir(net.site.config.ids_dir / "throttle") == os.listdir(net.site.config.ids_dir / "fresh") == []
 
 
 def test_a_home_server_that_has_too_much_to_do(browser: Browser, net: NetInMemory) -> None:
@@ -172,7 +176,14 @@ def test_ids_and_passwords_are_logged_nowhere(
     for secret in (session_id, session.csrf, "wrong-one", "secret"):
         assert secret not in caplog.text
     assert "log-in of smith:msu" in caplog.text and "log-out of smith:msu" in caplog.text
-    assert "failed log-in of 'smith':'msu' from 127.9.9.9" in caplog.text
+    assert "failed log-in of smith:msu from 127.9.9.9" in caplog.text
+
+
+def test_a_password_that_is_typed_as_name_is_logged_nowhere(browser: Browser, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("sesame", "se same!"):
+        assert browser.log_in(user=name).status_code == 401
+    assert "same" not in caplog.text
+    assert caplog.text.count("failed log-in of an unknown user from 127.9.9.9") == 2
 
 
 # --- forms of other sites ---------------------------------------------------------------------------------
@@ -571,7 +582,7 @@ def test_buckets_that_are_full_again_are_swept_now_and_then(
     old = list(net.site.config.ids_dir.glob("throttle/*")) + list(net.site.config.ids_dir.glob("fresh/*"))
     assert len(old) == 2
     for path in old:
-        os.utime(path, (1000.0, 1000.0))
+        path.write_bytes(b"")
     monkeypatch.setattr(login, "_next_sweep", 0.0)
     Browser(app_of(net), "127.77.7.7").log_in()
     assert not any(path.exists() for path in old)

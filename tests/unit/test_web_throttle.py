@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
+import math
 import os
+import struct
 import threading
 from pathlib import Path
 
 import pytest
 
+from lonnet.handlers import throttle as throttle_module
 from lonnet.handlers.throttle import Throttle, of_address, of_browser, of_network_and_user
 from tests.conftest import FakeClock
 
@@ -86,13 +90,41 @@ def test_no_interval_is_no_limit(tmp_path: Path) -> None:
     assert not (tmp_path / "throttle").exists()
 
 
-def test_full_buckets_need_no_file(throttle: Throttle, tmp_path: Path, clock: FakeClock) -> None:
+def test_full_buckets_have_no_file(throttle: Throttle, tmp_path: Path, clock: FakeClock) -> None:
     throttle.sweep()
     throttle.take(A)
-    os.utime(tmp_path / "throttle" / A, (clock(), clock()))
-    clock.advance(30)
+    throttle.take(B)
+    assert sorted(os.listdir(tmp_path / "throttle")) == [A, B]
+    throttle.give_back(A)
+    clock.advance(9)
     throttle.sweep()
-    assert os.listdir(tmp_path / "throttle") == [A]
+    assert os.listdir(tmp_path / "throttle") == [B]
     clock.advance(1)
     throttle.sweep()
     assert os.listdir(tmp_path / "throttle") == []
+
+
+def test_a_try_is_never_written_to_a_file_that_was_deleted(
+    throttle: Throttle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock_behind_a_sweep(descriptor: int, operation: int) -> None:
+        monkeypatch.undo()
+        (tmp_path / "throttle" / A).unlink()
+        fcntl.flock(descriptor, operation)
+
+    monkeypatch.setattr(throttle_module.fcntl, "flock", flock_behind_a_sweep)
+    assert [throttle.take(A) for _ in range(4)] == [0.0, 0.0, 0.0, 10.0]
+
+
+def test_a_clock_that_was_ahead_keeps_nobody_out_for_longer(throttle: Throttle, clock: FakeClock) -> None:
+    clock.advance(1e7)
+    throttle.take(A)
+    clock.advance(-1e7)
+    assert [throttle.take(A) for _ in range(4)] == [0.0, 0.0, 0.0, 10.0]
+
+
+@pytest.mark.parametrize("damaged", [b"x", struct.pack("<d", math.nan), struct.pack("<d", -math.inf)])
+def test_a_damaged_bucket_is_a_full_one(throttle: Throttle, tmp_path: Path, damaged: bytes) -> None:
+    throttle.take(A)
+    (tmp_path / "throttle" / A).write_bytes(damaged)
+    assert [throttle.take(A) for _ in range(4)] == [0.0, 0.0, 0.0, 10.0]
