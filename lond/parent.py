@@ -56,6 +56,7 @@ class LondParent(Parent):
         super().__init__("lond", site, conf, slots, pid_file, notifier)
         self._refusals = Refusals(site.config.refusal_log_interval)
         self._outdated: set[int] = set()  # generations from before the last reload
+        self._opened: dict[int, float] = {}  # a child's generation to when it got its link
         self._homeless: list[tuple[socket.socket, Packed]] = []  # links whose next child could not be forked yet
         self._not_before = 0.0
         self._woken: dict[str, float] = {}
@@ -132,7 +133,7 @@ class LondParent(Parent):
         links = [m for m in self.population.alive() if m.note.startswith("serving ")]
         for note, number in Counter(m.note for m in links).items():
             if number > self.site.config.max_links_per_host:
-                oldest = next(m for m in links if m.note == note)
+                oldest = min((m for m in links if m.note == note), key=lambda m: self._opened[m.generation])
                 log.warning("%s has %d links; the oldest is closed", note.removeprefix("serving "), number)
                 self.population.stop(oldest)
 
@@ -162,6 +163,7 @@ class LondParent(Parent):
             if host != self.site.own.id:
                 self._wake_lonc(host)
         member.note = f"serving {host}"
+        self._opened[member.generation] = self.loop.clock()
         if host not in self.site.table:
             self.population.stop(member)
         elif member.generation in self._outdated:
@@ -225,6 +227,7 @@ class LondParent(Parent):
     def on_end(self, member: Member, code: int) -> None:
         """Log links that ended; :meth:`balance` does the rest."""
         self._outdated.discard(member.generation)
+        self._opened.pop(member.generation, None)
         for pool in (self._hashers, self._updaters):
             pool.on_end(member, code, self.loop)
         if code not in (0, -signal.SIGTERM):

@@ -7,6 +7,7 @@ answer must be right; how long they took is shown at the end of the run, never j
 
 from __future__ import annotations
 
+import os
 import re
 import select
 import signal
@@ -24,6 +25,7 @@ import pytest
 
 from tests.conftest import Measured
 from tests.helpers.activity import USER, make_user
+from tests.helpers.daemons import stop_child
 from tests.helpers.federation import Federation, Host
 from tests.helpers.waiting import eventually
 from tests.network.conftest import FederationFactory
@@ -31,6 +33,7 @@ from tests.network.conftest import FederationFactory
 TARGET, NEIGHBOUR, LATE, ATTACKER = "msul1", "msua1", "msul2", "msua2"
 STRANGER_IP = "127.250.250.250"
 ANSWER = 30.0  # seconds; only a test that fails waits so long
+MAX_LINKS = 8  # the default
 MAX_HANDSHAKES, SPARES, SURPLUS = 4, 2, 2  # the defaults; each spare may accept one more before it sees the others'
 MEMORY = 32 * 1024  # KiB that an attack may cost lond, or one lonc child, at most
 FLOOD = 64 * 1024 * 1024  # bytes that nobody may swallow
@@ -176,12 +179,12 @@ def impatient_attacker(impatient: Federation) -> Iterator[Attacker]:
 WORKERS = ("hasher", "asker", "updater")
 
 
-def only_spares_and_links(host: Host) -> None:
-    """Every lond child is idle or serves one of the honest, and there are as many spares as there should be."""
+def only_spares_and_links(host: Host, *others: str) -> None:
+    """Every lond child is idle or serves one of the honest (or the others), and as many are spares as should be."""
     states = [(slot.state, slot.host) for slot in host.lond.slots() if slot.state not in WORKERS]
     idle = states.count(("idle", ""))
     assert SPARES <= idle <= SPARES + SURPLUS, states
-    assert all(host in (TARGET, NEIGHBOUR, LATE) for state, host in states if state != "idle"), states
+    assert all(host in (TARGET, NEIGHBOUR, LATE, *others) for state, host in states if state != "idle"), states
 
 
 def test_a_stranger_gets_nothing_and_costs_one_line(fed: Federation, attacker: Attacker, measured: Measured) -> None:
@@ -407,11 +410,14 @@ def test_dripping_buys_no_time(impatient: Federation, impatient_attacker: Attack
 def test_more_links_of_one_host_than_there_may_be(fed: Federation, attacker: Attacker, measured: Measured) -> None:
     target = fed.hosts[TARGET]
     with neighbour_served(fed, measured):
-        links = [attacker.open_link() for _ in range(30)]
+        links = []
+        for _ in range(30):
+            links.append(attacker.open_link())
+            eventually(lambda: nobody_greets(target))  # MAX_HANDSHAKES counts until the child has said so
 
         def few_are_left() -> None:
             serving = [slot.host for slot in target.lond.slots() if slot.state == "serving"]
-            assert serving.count(ATTACKER) <= 8, serving
+            assert serving.count(ATTACKER) <= MAX_LINKS, serving
             assert serving.count(ATTACKER) >= 1, serving
 
         eventually(few_are_left)
@@ -421,6 +427,47 @@ def test_more_links_of_one_host_than_there_may_be(fed: Federation, attacker: Att
     for channel in links:
         channel.close()
     eventually(lambda: only_spares_and_links(target))
+
+
+def nobody_greets(host: Host) -> bool:
+    return all(slot.state != "greeting" for slot in host.lond.slots())
+
+
+def idle(host: Host) -> list[int]:
+    """The spares, in the order of their birth."""
+    slots = [slot for slot in host.lond.slots() if slot.state == "idle"]
+    return [slot.pid for slot in sorted(slots, key=lambda slot: slot.generation)]
+
+
+def test_of_too_many_links_the_oldest_is_closed_whichever_child_has_it(fed: Federation, attacker: Attacker) -> None:
+    target = fed.hosts[TARGET]
+    eventually(lambda: only_spares_and_links(target))
+    eldest = idle(target)[0]
+    stop_child(eldest)
+    try:
+        links = []
+        for number in range(MAX_LINKS):
+            links.append(attacker.open_link())
+            eventually(lambda number=number: serving(target) == number + 1)
+        eventually(lambda: only_spares_and_links(target, ATTACKER))
+        others = [pid for pid in idle(target) if pid != eldest]
+        for pid in others:
+            stop_child(pid)
+    finally:
+        os.kill(eldest, signal.SIGCONT)
+    try:
+        newest = attacker.open_link()
+    finally:
+        for pid in others:
+            os.kill(pid, signal.SIGCONT)
+    assert read_to_end(links[0]) == b""
+    newest.sendall(b"ping\n")
+    assert read_line(newest) == TARGET.encode()
+
+
+def serving(host: Host) -> int:
+    """How many links of the attacker there are."""
+    return sum((slot.host, slot.state) == (ATTACKER, "serving") for slot in host.lond.slots())
 
 
 # --- lonc's UNIX socket -----------------------------------------------------------------------------------
