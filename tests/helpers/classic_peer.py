@@ -190,7 +190,7 @@ class ClassicLonc:
     After `connect` either `set_up` does the whole dialogue, or its steps are called one by one, rightly or wrongly.
     """
 
-    def __init__(self, own_id: str, lond_id: str, *, limit: float = 15.0, eol: bytes = b"\n") -> None:
+    def __init__(self, own_id: str, lond_id: str, *, limit: float = 60.0, eol: bytes = b"\n") -> None:
         self.own_id, self.lond_id, self.limit, self.eol = own_id, lond_id, limit, eol
         self.cipher: Idea | None = None
         self._socket: socket.socket | None = None
@@ -429,7 +429,7 @@ class ClassicLond:
         port: int = 5663,
         *,
         serial: bool = False,
-        limit: float = 15.0,
+        limit: float = 60.0,
     ) -> None:
         self.host_id, self.hosts, self.serial, self.limit = host_id, dict(hosts), serial, limit
         self.pong_reply = b"con_lost"

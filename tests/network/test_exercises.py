@@ -57,7 +57,7 @@ def network() -> Iterator[Path]:
     make_user(federation.hosts["msul1"])
     try:
         for host in federation.hosts.values():
-            host.write_conf(lonRequestTimeout="5")
+            host.write_conf(lonRequestTimeout="20")
             assert control(host, "start").returncode == 0
         yield federation.directory
     finally:

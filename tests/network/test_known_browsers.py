@@ -13,12 +13,14 @@ import pytest
 from common.login_lanes import LoginLane
 from lonnet import Lonnet
 from lonnet.errors import RemoteError
+from tests.helpers.waiting import eventually
 from tests.helpers.web import Browser, app_of
 from tests.network.conftest import FederationFactory
 
 STRANGERS, SECONDS = 16, 60.0
 BASE = "https://msua1.example.org"
-SETTINGS = {"londThrottleMax": "1", "lonLoginWait": "2", "lonLoginBurst": "1000"}
+SERVED = 8  # log-ins of another lane at once; as many strangers may wait, all others are turned away
+SETTINGS = {"londThrottleMax": "1", "lonLoginWait": "20", "lonLoginsWaiting": str(SERVED), "lonLoginBurst": "1000"}
 
 
 @pytest.fixture
@@ -60,8 +62,12 @@ def flood(guess: Callable[[int], bool]) -> Iterator[Callable[[], bool]]:
 
 def test_after_failures_log_ins_are_delayed_and_not_refused(net: Lonnet) -> None:
     smith = net.user("smith", "msu")
-    assert [smith.authenticate("guess") for _ in range(5)] == [False] * 5
-    assert net.reply("encrypt:auth:msu:smith:secret", "msul1").startswith("error: 11 ")
+
+    def refused_at_once() -> bool:  # unless this process is held up for longer than the gap of 1 s
+        assert [smith.authenticate("guess") for _ in range(5)] == [False] * 5
+        return net.reply("encrypt:auth:msu:smith:secret", "msul1").startswith("error: 11 ")
+
+    eventually(refused_at_once)
     assert smith.authenticate("secret")
 
 
@@ -77,9 +83,9 @@ def test_log_ins_of_other_lanes_succeed_while_strangers_are_turned_away(net: Lon
             return True
         return False
 
-    with flood(guess) as turned_away, ThreadPoolExecutor(8) as pool:
-        served = [pool.submit(smith.authenticate, "secret", lane=lane) for _ in range(8)]
-        assert [one.result() for one in served] == [True] * 8
+    with flood(guess) as turned_away, ThreadPoolExecutor(SERVED) as pool:
+        served = [pool.submit(smith.authenticate, "secret", lane=lane) for _ in range(SERVED)]
+        assert [one.result() for one in served] == [True] * SERVED
         assert turned_away()
         smith.change_password("secret", "another", lane=lane)
         assert smith.authenticate("another", lane=lane)

@@ -435,7 +435,8 @@ def test_the_home_server_dies_in_the_middle(own: Site, path: str) -> None:
     with pytest.raises(TransferFailed):
         access.resources.fetch(path)
     web.part = whole
-    net.hosts[ACCESS].wait_for_no_link(HOME)
+    for member in net.hosts.values():
+        member.wait_for_no_link(HOME)
     with pytest.raises(HostUnreachable):
         access.resources.fetch(path)
     assert not here(net.hosts[ACCESS], path).parent.exists()
