@@ -167,11 +167,11 @@ def read_config(path: Path) -> tuple[Config, tuple[str, ...]]:
     return parse_config(read_text(path), str(path))
 
 
-def read_despite_faults(path: Path, needed: str) -> tuple[Config, ConfigError | None]:
+def read_despite_faults(path: Path, needed: str) -> Config:
     """The configuration for who must act whatever is wrong with it: a setting at fault has its default.
 
     :param needed: name of the one setting that may not be at fault.
-    :returns: the configuration, without a host id if the file has none, and its first fault.
+    :returns: the configuration, without a host id if the file has none; :func:`read_config` tells the faults.
     :raises ConfigError: the file can't be read, or `needed` is at fault: also if no line sets it, but one may have been
         damaged or lost.
     """
@@ -182,7 +182,7 @@ def read_despite_faults(path: Path, needed: str) -> tuple[Config, ConfigError | 
         may_hide_a_line = not fault.name or not fault.line
         if fault.name == needed or (may_hide_a_line and not config.sources[needed]):
             raise fault
-    return config, byte or next(iter(faults), None)
+    return config
 
 
 def parse_config(text: str, file: str) -> tuple[Config, tuple[str, ...]]:

@@ -246,15 +246,21 @@ def _raise_descriptor_limit(site: Site) -> None:
 
 
 def make_directories(site: Site) -> None:
-    """Make the directories that daemons write to; nobody else gets at messages and records."""
+    """Make the directories that daemons write to; nobody else gets at messages and records.
+
+    :raises OSError: one can't be made; its text names the setting.
+    """
     config = site.config
-    for directory, mode in (
-        (config.daemons_dir / "logs", 0o750),
-        (config.sock_dir, 0o750),
-        (config.delayed_dir, 0o700),
-        (config.users_dir, 0o700),
+    for setting, directory, mode in (
+        ("lonDaemons", config.daemons_dir / "logs", 0o750),
+        ("lonSockDir", config.sock_dir, 0o750),
+        ("lonDelayedDir", config.delayed_dir, 0o700),
+        ("lonUsersDir", config.users_dir, 0o700),
     ):
-        directory.mkdir(mode=mode, parents=True, exist_ok=True)
+        try:
+            directory.mkdir(mode=mode, parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(error.errno, f"{setting} can't be made: {error.strerror}", str(directory)) from error
 
 
 class OneLine(logging.Formatter):

@@ -20,6 +20,7 @@ import errno
 import ipaddress
 import os
 import socket
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,6 +36,7 @@ from common.hosts_table import (
     parse_spares,
     resolve_hosts,
 )
+from common.settings import SETTINGS
 from common.text_file import read_text
 from common.trust_table import TrustTable, parse_trust
 
@@ -83,10 +85,19 @@ def load_site(path: Path, resolve: Callable[[str], str] = dns) -> Site:
     :param resolve: host name to address, OSError if it has none.
     :raises ConfigError: the first fault of any file, or between two of them.
     """
+    site = load_files(path)
+    hosts_tab = str(site.config.tab_dir / "hosts.tab")
+    # Last, because it may wait: a fault in any file shows at once.
+    return replace(site, table=replace(site.table, hosts=resolve_hosts(site.table.hosts, hosts_tab, resolve)))
+
+
+def load_files(path: Path) -> Site:
+    """As :func:`load_site`, but DNS is not asked: what hosts.tab gives no address has none."""
     config, warnings = read_config(path)
-    table, trust = _load_tables(config.tab_dir, resolve)
+    table, trust = _load_tables(config.tab_dir)
     file = str(path)
     config = _completed(config, table, file)
+    _check_directories(config, file)
     _check_socket_paths(config, table, file)
     if not table.in_domain(config.def_domain):
         place = f"{file}:{config.sources['lonDefDomain']}"
@@ -117,7 +128,7 @@ def bind_address(site: Site) -> str:
     return ip
 
 
-def _load_tables(directory: Path, resolve: Callable[[str], str]) -> tuple[HostsTable, TrustTable]:
+def _load_tables(directory: Path) -> tuple[HostsTable, TrustTable]:
     hosts_tab = directory / "hosts.tab"
     hosts = parse_hosts(read_text(hosts_tab), str(hosts_tab))
     names = ("domain", "spare", "links", "trust")
@@ -126,8 +137,7 @@ def _load_tables(directory: Path, resolve: Callable[[str], str]) -> tuple[HostsT
     spares = parse_spares(_optional_text(spare_tab), str(spare_tab), hosts)
     links = parse_links(_optional_text(links_tab), str(links_tab), hosts)
     trust = parse_trust(_optional_text(trust_tab), str(trust_tab), {host.domain for host in hosts.values()})
-    # Last, because it may wait: a fault in any file shows at once.
-    return HostsTable(resolve_hosts(hosts, str(hosts_tab), resolve), domains, spares, links), trust
+    return HostsTable(hosts, domains, spares, links), trust
 
 
 def _optional_text(path: Path) -> str:
@@ -156,6 +166,24 @@ def _completed(config: Config, table: HostsTable, file: str) -> Config:
         def_domain=config.def_domain or own.domain,
         http_base=config.http_base or own.http_base,
     )
+
+
+def _check_directories(config: Config, file: str) -> None:
+    """Nothing else may stand where a directory is set; what is not there is made by who needs it."""
+    for setting in SETTINGS:
+        path = getattr(config, setting.field)
+        if isinstance(path, Path) and _is_something_else(path):
+            reason = f"{path} is not a directory; name another one, or move away what is there"
+            raise ConfigError(file, config.sources[setting.name], setting.name, reason)
+
+
+def _is_something_else(path: Path) -> bool:
+    try:
+        return not stat.S_ISDIR(path.stat().st_mode)
+    except NotADirectoryError:
+        return True
+    except OSError:  # not there, or not for this user to look at
+        return False
 
 
 def _check_socket_paths(config: Config, table: HostsTable, file: str) -> None:

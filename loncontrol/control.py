@@ -29,12 +29,12 @@ _WHERE = "lonDaemons"
 class Daemons:
     """This host's daemons, in the order of starting; loncapa.conf alone tells where they are.
 
+    :param config: settings at fault have their defaults.
     :param conf: the file that `config` was read from.
-    :param fault: what is wrong in that file; the settings at fault have their defaults.
     """
 
-    def __init__(self, config: Config, conf: Path, fault: ConfigError | None = None) -> None:
-        self.config, self.conf, self.fault = config, conf, fault
+    def __init__(self, config: Config, conf: Path) -> None:
+        self.config, self.conf = config, conf
         self.lond, self.lonc = self.daemons = [Daemon(name, config, conf) for name in ORDER]
 
 
@@ -123,10 +123,10 @@ def command_of_daemons(
     def known(run: RunOfDaemons) -> RunOfDaemons:
         def run_if_known(conf: Path, options: argparse.Namespace) -> int:
             try:
-                config, fault = read_despite_faults(conf, _WHERE)
+                config = read_despite_faults(conf, _WHERE)
             except ConfigError as error:
                 return complain(f"{error}; without {_WHERE} nobody knows where the daemons' pid files are", unknown)
-            return run(Daemons(config, conf, fault), options)
+            return run(Daemons(config, conf), options)
 
         command_without_site(name, help)(run_if_known)
         return run
@@ -150,6 +150,11 @@ def command_without_site(
 def say(text: str) -> None:
     """One line on standard output, at once."""
     print(text, flush=True)
+
+
+def not_allowed(error: PermissionError) -> str:
+    """What keeps this user from the daemons' files, and what to do about it."""
+    return f"{error}; run it as the daemons' user, or as root by the installed command"
 
 
 def complain(text: str, code: int = FAILED) -> int:

@@ -13,7 +13,7 @@ import time
 from common.errors import ConfigError
 from common.hosts_table import parse_hosts
 from common.pauses import Pause, pauses
-from common.site import load_site
+from common.site import load_files, load_site
 from common.text_file import read_text
 from loncontrol.control import (
     FAILED,
@@ -101,8 +101,10 @@ def reload(control: Control, options: _Options) -> int:
     """HUP to both, once the configuration is known to be good."""
     if code := configtest(control, options):
         return code
-    reached = [daemon.signal(signal.SIGHUP) for daemon in control.daemons]
-    return OK if all(reached) else NOT_RUNNING
+    missing = [daemon.name for daemon in control.daemons if not daemon.signal(signal.SIGHUP)]
+    for name in missing:
+        complain(f"{name} does not run, and reads nothing; to start it: loncontrol start")
+    return NOT_RUNNING if missing else OK
 
 
 command("force-reload", "as reload: no change needs more than that")(reload)
@@ -143,17 +145,21 @@ def _shown(daemon: Daemon, state: State) -> str:
 
 
 def _tell_fault(control: Daemons) -> None:
-    if control.fault is not None:
-        complain(f"{control.fault}; {GOES_ON}")
+    try:
+        load_files(control.conf)
+    except ConfigError as error:
+        complain(f"{error}; {GOES_ON}")
 
 
 def _paused(control: Daemons) -> dict[str, Pause]:
-    """The paused hosts of hosts.tab; if that can't be read, which is said, all that were ever paused."""
-    paused = pauses(control.config.delayed_dir)
+    """The paused hosts of hosts.tab; if that can't be read, all that were ever paused."""
+    try:
+        paused = pauses(control.config.delayed_dir)
+    except NotADirectoryError:  # _tell_fault has said it
+        return {}
     table = control.config.tab_dir / "hosts.tab"
     try:
         known = parse_hosts(read_text(table), str(table))
-    except ConfigError as error:
-        complain(f"{error}; {GOES_ON}")
+    except ConfigError:  # as above
         return paused
     return {host: pause for host, pause in paused.items() if host in known}

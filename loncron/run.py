@@ -97,7 +97,8 @@ def _guarded(check: Check, visit: Visit) -> list[Finding]:
         return list(check(visit))
     except Exception as error:
         log.exception("check %s failed", name)
-        text = f"the check failed: {type(error).__name__}: {error}; loncron.log has more"
+        more = "" if visit.dry else "; loncron.log has more"
+        text = f"the check failed: {type(error).__name__}: {error}{more}"
         return [Finding(Level.ERROR, name, f"{name} failed", text)]
 
 
@@ -157,8 +158,10 @@ def just_reload(visit: Visit) -> int:
         code, words = daemon.check()
         if code:
             return _complain(words, NOT_CONFIGURED)
-    reached = [visit.dry or daemon.signal(signal.SIGHUP) for daemon in visit.daemons()]
-    return OK if all(reached) else _complain("not both daemons run")
+    missing = [daemon.name for daemon in visit.daemons() if not (visit.dry or daemon.signal(signal.SIGHUP))]
+    for name in missing:
+        _complain(f"{name} does not run, and reads nothing; to start it: loncontrol start")
+    return FAILED if missing else OK
 
 
 def _say(text: str) -> None:

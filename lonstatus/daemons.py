@@ -8,6 +8,7 @@ asks others for what it can't answer itself. Every wait has an end; a daemon tha
 from __future__ import annotations
 
 import enum
+import errno
 import signal
 import subprocess
 import sys
@@ -100,8 +101,15 @@ class Daemon:
         return result.returncode, (result.stderr or result.stdout).strip()
 
     def signal(self, number: int) -> bool:
-        """Send a signal; False if it does not run."""
-        return signal_daemon(self.pid_file, number)
+        """Send a signal; False if it does not run.
+
+        :raises PermissionError: this user may not look whether it does, or may not signal it.
+        """
+        if signal_daemon(self.pid_file, number):
+            return True
+        if self.state is State.RUNNING:
+            raise PermissionError(errno.EPERM, f"{self.name} belongs to another user", str(self.pid_file))
+        return False
 
     def stop(self) -> bool:
         """Ask it to end and wait until it has; False if it is still there when the time is over."""

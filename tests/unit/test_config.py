@@ -369,8 +369,12 @@ class TestDespiteFaults:
     def read(tmp_path: Path, *lines: str | bytes) -> tuple[Config, str]:
         path = tmp_path / "x.conf"
         path.write_bytes(b"\n".join(line.encode() if isinstance(line, str) else line for line in lines) + b"\n")
-        config, fault = read_despite_faults(path, "lonDaemons")
-        return config, str(fault or "").removeprefix(f"{path}:")
+        config, fault = read_despite_faults(path, "lonDaemons"), ""
+        try:
+            read_config(path)
+        except ConfigError as error:
+            fault = str(error).removeprefix(f"{path}:")
+        return config, fault
 
     def test_without_a_fault_it_is_as_ever(self, tmp_path: Path) -> None:
         config, fault = self.read(tmp_path, "PerlSetVar lonHostID msul1", "PerlSetVar lonGrace 7", "PerlSetVar x y")
