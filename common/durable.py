@@ -25,7 +25,10 @@ def replacing(path: Path, mode: int = 0o600) -> Iterator[BinaryIO]:
 
     :param mode: permissions of the new file, whatever the process's mask.
     """
-    descriptor, name = tempfile.mkstemp(prefix=PREFIX, dir=path.parent)
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=PREFIX, dir=path.parent)
+    except OSError as error:  # nobody knows the name that it would have had
+        raise OSError(error.errno, error.strerror, str(path)) from None
     temporary = Path(name)
     try:
         with open(descriptor, "wb") as file:

@@ -29,7 +29,18 @@ from loncontrol import (
     setup,
     trace,
 )
-from loncontrol.control import COMMANDS, FAILED, GROUPS, NOT_ALLOWED, NOT_CONFIGURED, NOT_RUNNING, OK, USAGE, complain
+from loncontrol.control import (
+    COMMANDS,
+    FAILED,
+    GROUPS,
+    NOT_ALLOWED,
+    NOT_CONFIGURED,
+    NOT_RUNNING,
+    OK,
+    USAGE,
+    complain,
+    not_allowed,
+)
 
 # Importing them makes their commands known.
 FAMILIES = (
@@ -93,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SpoolError as error:
         return complain(str(error))
     except PermissionError as error:
-        return complain(f"{error}; run it as the daemons' user, or as root by the installed command", NOT_ALLOWED)
+        return complain(not_allowed(error), NOT_ALLOWED)
 
 
 def _why_not_root(conf: Path) -> str:

@@ -84,6 +84,8 @@ def pause_host(control: Control, options: _Options) -> int:
     wanted = Pause(options.host, time.time(), administrator(), why)
     try:
         pause(control.site.config.delayed_dir, wanted)
+    except PermissionError:
+        raise
     except OSError as error:
         return complain(f"{options.host} is not paused: {error}")
     return _tell(control, f"{options.host} is paused {wanted}")
@@ -99,6 +101,8 @@ def resume_host(control: Control, options: _Options) -> int:
     try:
         if not resume(control.site.config.delayed_dir, options.host):
             return complain(f"{options.host} is not paused")
+    except PermissionError:
+        raise
     except OSError as error:
         return complain(f"{options.host} is still paused: {error}")
     return _tell(control, f"{options.host} is resumed")

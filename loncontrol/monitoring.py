@@ -7,7 +7,7 @@ from pathlib import Path
 
 from common.errors import ConfigError
 from common.site import load_site
-from loncontrol.control import Control, argument, command_without_site, say
+from loncontrol.control import Control, argument, command_without_site, not_allowed, say
 from lonstatus.daemons import Daemon, State
 from lonstatus.peers import Peer, peers
 from lonstatus.text import duration
@@ -39,9 +39,12 @@ def check(conf: Path, options: argparse.Namespace) -> int:
     """The worst of all that is found decides."""
     try:
         return _check(Control(load_site(conf), conf), options)
-    except (ConfigError, PermissionError) as error:
-        say(f"LONCAPA UNKNOWN - {error}")
-        return UNKNOWN
+    except ConfigError as error:
+        reason = str(error)
+    except PermissionError as error:
+        reason = not_allowed(error)
+    say(f"LONCAPA UNKNOWN - {reason}")
+    return UNKNOWN
 
 
 def _check(control: Control, options: argparse.Namespace) -> int:

@@ -17,7 +17,17 @@ from common.hosts_table import Host, parse_hosts
 from common.site import Site, bind_address
 from common.text_file import read_text
 from loncontrol.answers import QUESTIONS, BadAnswer, ask, checked, guesses, record
-from loncontrol.control import FAILED, NOT_CONFIGURED, OK, USAGE, argument, command_without_site, complain, say
+from loncontrol.control import (
+    FAILED,
+    NOT_ALLOWED,
+    NOT_CONFIGURED,
+    OK,
+    USAGE,
+    argument,
+    command_without_site,
+    complain,
+    say,
+)
 from loncontrol.draft import Draft
 from loncontrol.edits import record_of, set_record, set_value, without_record, written_host
 from loncontrol.installation import empty_configuration, empty_table
@@ -54,6 +64,8 @@ def setup(conf: Path, options: argparse.Namespace) -> int:
         return complain(str(error), NOT_CONFIGURED)
     except (EOFError, KeyboardInterrupt):
         return complain("interrupted; nothing was written")
+    except PermissionError as error:
+        return complain(f"{error}; run it as root", NOT_ALLOWED)
     except OSError as error:
         return complain(f"can't write: {error}")
     say(_what_next(site, draft.config))
@@ -196,6 +208,8 @@ def remove_host(conf: Path, options: argparse.Namespace) -> int:
     draft = Draft(conf)
     if record_of(draft.table("hosts.tab"), options.host) is None:
         return complain(f"{options.host} is not in hosts.tab")
+    if options.host == draft.config.host_id:
+        return complain(f"{options.host} is this host; nothing was written")
     for name in ("hosts.tab", "spare.tab", "links.tab"):
         if record_of(draft.table(name), options.host) is not None:
             draft.set_table(name, without_record(draft.table(name), options.host))
@@ -209,6 +223,8 @@ def _check_and_write(draft: Draft) -> int:
         return OK
     try:
         draft.write()
+    except PermissionError as error:
+        return complain(f"{error}; run it as root", NOT_ALLOWED)
     except OSError as error:
         return complain(f"can't write: {error}")
     say("\n".join([*changes, "", "It counts after: loncontrol reload"]))

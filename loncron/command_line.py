@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 import time
@@ -34,7 +35,7 @@ _EPILOG = epilog(
         ("0", "done"),
         ("1", "something could not be done, and standard error says what; a host could not be reached"),
         ("2", "wrong use"),
-        ("4", "root called it, but the daemons' files belong to another user"),
+        ("4", "this user may not look at the daemons' files, or is root and they belong to another user"),
         ("6", "the configuration or a table is wrong"),
         ("75", "another loncron is at work"),
     ),
@@ -57,12 +58,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         site, fault = _site(conf)
         if reason := why_not_root(site.config, "loncron"):
             return _complain(reason, NOT_ALLOWED)
-        open_log(site, "loncron", echo=False)
+        if options.dry_run:
+            logging.getLogger().addHandler(logging.NullHandler())  # what is logged is said, too
+        else:
+            open_log(site, "loncron", echo=False)
         return _run(options, Visit(site, conf, time.time(), dry=options.dry_run, fault=fault))
     except ConfigError as error:
         return _complain(str(error), NOT_CONFIGURED)
     except AnotherRuns as error:
         return _complain(str(error), TRY_LATER)
+    except PermissionError as error:
+        return _complain(f"{error}; run it as the daemons' user, or as root by the installed command", NOT_ALLOWED)
     except OSError as error:
         return _complain(str(error), FAILED)
 

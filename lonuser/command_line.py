@@ -137,6 +137,11 @@ def _check_owner(config: Config) -> None:
         owner = users_dir.stat().st_uid
     except FileNotFoundError:
         raise NotPossible(f"lonUsersDir, {users_dir}, is not there; the first start of lond makes it") from None
+    except PermissionError:
+        raise NotAllowed(
+            f"lonUsersDir, {users_dir}: permission denied; run lonuser as the user that runs the daemons, or as root "
+            "by the installed command"
+        ) from None
     if owner != os.geteuid():
         raise NotAllowed(
             f"lonUsersDir, {users_dir}, belongs to the user number {owner}, who runs the daemons, not to you, "

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,13 @@ def test_loncron_tells_of_a_directory_that_is_something_else(
         assert "the check failed" not in found.out and found.err == ""
 
 
+def test_a_dry_run_of_loncron_leaves_nothing(write: Write, tmp_path: Path) -> None:
+    conf = write()
+    before = sorted(tmp_path.rglob("*"))
+    assert loncron.command_line.main(["--conf", str(conf), "--dry-run"]) == 0
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_a_directory_that_can_not_be_made_is_named(write: Write, tmp_path: Path) -> None:
     site = load_site(write())
     (tmp_path / "lonDelayedDir").touch()
@@ -142,3 +150,35 @@ def test_a_daemon_of_another_user_is_not_said_to_be_gone(
     for command in ("reload", "retry", "stop"):
         code, _, errors = run(write(), command)
         assert code == 4 and " belongs to another user: " in errors and "run it as the daemons' user" in errors
+
+
+def _refuse(*_arguments: object) -> None:
+    raise PermissionError(errno.EACCES, "Permission denied", "/x")
+
+
+@pytest.mark.parametrize(
+    ("called", "code", "arguments"),
+    [
+        ("loncontrol.links.pause", 4, ("pause", "msul1", "--why", "x")),
+        ("loncontrol.links.resume", 4, ("resume", "msul1")),
+        ("loncontrol.monitoring.peers", 3, ("check",)),
+        ("loncontrol.service.pauses", 4, ("status",)),
+    ],
+)
+def test_who_may_not_look_is_told_whom_to_become(
+    called: str, code: int, arguments: Sequence[str], write: Write, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(called, _refuse)
+    found, *told = run(write(), *arguments)
+    assert found == code
+    assert "Permission denied: '/x'; run it as the daemons' user, or as root by the installed command\n" in "".join(
+        told
+    )
+
+
+def test_loncron_tells_whom_to_become(
+    write: Write, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("loncron.run.look", _refuse)
+    assert loncron.command_line.main(["--conf", str(write()), "--dry-run"]) == 4
+    assert "run it as the daemons' user" in capsys.readouterr().err

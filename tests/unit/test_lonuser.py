@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -634,6 +635,16 @@ class TestCommandLine:
         monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
         said = here.run("add", "msu", "smith", "--type", "none")
         assert said.code == 77 and f"sudo -u '#{owner}' lonuser" in said.err
+
+    def test_who_may_not_even_look_is_told_whom_to_become(self, here: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+        def stat(path: Path, **how: bool) -> os.stat_result:
+            if path == here.users:
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return os.stat(path, **how)
+
+        monkeypatch.setattr(Path, "stat", stat)
+        said = here.run("show", "msu", "smith")
+        assert said.code == 77 and "permission denied; run lonuser as the user that runs the daemons" in said.err
 
     def test_without_lonusersdir(self, here: Machine) -> None:
         here.users.rmdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import errno
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -327,11 +328,28 @@ def test_a_line_that_is_wrong_is_not_added(
     assert text(host, "hosts.tab") == before
 
 
+@pytest.mark.parametrize("words", [("add-host", OTHER), ("setup", *ANSWERS, "--address", "127.70.0.9", "--yes")])
+def test_who_may_not_write_is_told_whom_to_become(
+    host: Path,
+    control: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+) -> None:
+    def refuse(**_where: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "/etc/loncapa/.new-7uw8_suh")
+
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    assert control(*words) == 4
+    path = host / "etc/loncapa/hosts.tab"
+    assert f"Permission denied: '{path}'; run it as root\n" in capsys.readouterr().err
+
+
 def test_who_can_t_be_removed(host: Path, control: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert control("remove-host", "msul7") == 1
     assert "msul7 is not in hosts.tab" in capsys.readouterr().err
-    assert control("remove-host", "msul1") == 6
-    assert "lonHostID: 'msul1' is not in" in capsys.readouterr().err
+    assert control("remove-host", "msul1") == 1
+    assert capsys.readouterr().err == "loncontrol: msul1 is this host; nothing was written\n"
     assert records(host, "hosts.tab") == [LINE]
 
 
