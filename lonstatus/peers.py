@@ -19,6 +19,7 @@ from common.site import Site
 from lonstatus.versions import PeerVersion, read_versions
 
 HUNG_SECONDS = 10.0  # without a heartbeat (one a second) a child counts as hung
+SUCCESSION_SECONDS = 0.2  # in which a child is forked in the place of one that has ended
 NO_LONC, NO_CHILD = "lonc does not run", "lonc has no child for it: see its log"
 COLUMNS = (
     ("HOST", "host id"),
@@ -101,7 +102,7 @@ def peers(site: Site, running: bool) -> Iterator[Peer]:
 
     :param running: whether lonc runs; else the scoreboard is of the past.
     """
-    slots = _slots(site) if running else {}
+    slots = _settled_slots(site) if running else {}
     paused = pauses(site.config.delayed_dir)
     versions = read_versions(site.config)
     for host in site.table.hosts:
@@ -109,6 +110,14 @@ def peers(site: Site, running: bool) -> Iterator[Peer]:
         missing = NO_CHILD if running else NO_LONC
         peer = _peer(host, slots.get(host), paused.get(host), found, site.config.max_attempts, missing)
         yield _with_version(peer, versions.get(host))
+
+
+def _settled_slots(site: Site) -> dict[str, Slot]:
+    """By host; where a child has just ended, as after each failed try, its successor has a moment to show up."""
+    end = time.monotonic() + SUCCESSION_SECONDS
+    while not site.table.hosts.keys() <= (found := _slots(site)).keys() and time.monotonic() < end:
+        time.sleep(SUCCESSION_SECONDS / 20)
+    return found
 
 
 def _slots(site: Site) -> dict[str, Slot]:

@@ -76,6 +76,13 @@ def test_of_two_children_the_one_that_stays_is_told(site: Site, board: Scoreboar
     assert peer(site).requests == 7
 
 
+def test_a_child_whose_successor_is_about_to_come_is_waited_for(
+    site: Site, board: Scoreboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _seconds: board.write(0, slot("waiting", text="connection refused")))
+    assert (peer(site).state, peer(site).why) == ("down", "connection refused")
+
+
 def test_a_link_without_callers_is_idle(site: Site, board: Scoreboard) -> None:
     board.write(0, slot("up"))
     assert peer(site).idle
