@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.support.ui import WebDriverWait
+
+from tests.helpers.waiting import eventually, processes_in_session
 
 FLAGS = (
     "--headless",
@@ -36,11 +40,14 @@ def chromium() -> Iterator[webdriver.Chrome]:
         for flag in (*FLAGS, f"--user-data-dir={profile}"):
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        browser = webdriver.Chrome(options=options, service=Service(driver))
+        service = Service(driver, popen_kw={"start_new_session": True})
+        browser = webdriver.Chrome(options=options, service=service)
+        session = service.process.pid
         try:
             yield browser
         finally:
             browser.quit()
+            eventually(lambda: not processes_in_session(session))  # some write to the profile to the last
 
 
 def show(browser: webdriver.Chrome, address: str, width: int, height: int, *, dark: bool = False) -> None:
@@ -54,6 +61,25 @@ def show(browser: webdriver.Chrome, address: str, width: int, height: int, *, da
     browser.get(address)
     assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+
+
+def follow(browser: webdriver.Chrome, how: str, what: str) -> None:
+    """Click on what leads to another page, and wait until it does.
+
+    The browser tells which load of a page it shows. An element of the old page must not be asked: in the middle of the
+    change the answer is sometimes an error of the driver, which says nothing of the page.
+    """
+    before = loader(browser)
+    browser.find_element(how, what).click()
+    wait = WebDriverWait(browser, 60, ignored_exceptions=[WebDriverException])
+    wait.until(lambda _: loader(browser) != before)
+
+
+def loader(browser: webdriver.Chrome) -> str:
+    """What names the load of the page that is shown."""
+    tree = browser.execute_cdp_cmd("Page.getFrameTree", {})
+    name: str = tree["frameTree"]["frame"]["loaderId"]
+    return name
 
 
 def screenshot(browser: webdriver.Chrome, path: Path) -> None:

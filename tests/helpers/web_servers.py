@@ -16,6 +16,7 @@ from tests.helpers.federation import ROOT, Host
 from tests.helpers.waiting import eventually, processes_in_session
 
 PORT = 8080
+SECONDS = 60.0  # only a test that fails waits so long
 APACHE = "/usr/sbin/apache2"
 MODULES = Path("/usr/lib/apache2/modules")
 
@@ -66,7 +67,7 @@ class WebServer(ABC):
 
     def wait(self) -> None:
         """Wait until it accepts connections."""
-        eventually(self._accepts, 30)
+        eventually(self._accepts, SECONDS)
 
     def start(self) -> None:
         """Start, and wait until it accepts connections."""
@@ -87,12 +88,12 @@ class WebServer(ABC):
         process, self.process = self.process, None
         process.send_signal(number)
         try:
-            process.wait(30)
+            process.wait(SECONDS)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             raise AssertionError(f"the web server of {self.host.id} did not end: {self.log[-2000:]}") from None
-        eventually(lambda: not processes_in_session(process.pid), 20)
+        eventually(lambda: not processes_in_session(process.pid), SECONDS)
 
 
 class Waitress(WebServer):
@@ -172,20 +173,24 @@ class Apache(WebServer):
         return [listen, "SSLSessionCache none", *(f"Define LONCAPA_{name} {value}" for name, value in defined.items())]
 
     def graceful(self) -> None:
-        """Restart gracefully, and wait until it has."""
+        """Restart gracefully, and wait until it has, and nothing of before is left that might still answer."""
         assert self.process is not None
-        before = self.errors.count("resuming normal operations")
+        times, old = self.errors.count("resuming normal operations"), set(self._children())
         self.process.send_signal(signal.SIGUSR1)
 
         def restarted() -> None:
-            assert self.errors.count("resuming normal operations") > before
+            assert self.errors.count("resuming normal operations") > times
+            assert not old & set(self._children())
 
-        eventually(restarted, 30)
+        eventually(restarted, SECONDS)
+
+    def _children(self) -> list[int]:
+        assert self.process is not None
+        return [pid for pid in processes_in_session(self.process.pid) if pid != self.process.pid]
 
     def processes(self) -> list[int]:
         """The pids of the processes that run the handlers."""
-        assert self.process is not None
-        return [pid for pid in processes_in_session(self.process.pid) if _title(pid).startswith(b"(wsgi:loncapa)")]
+        return [pid for pid in self._children() if _title(pid).startswith(b"(wsgi:loncapa)")]
 
 
 def _title(pid: int) -> bytes:

@@ -252,14 +252,14 @@ def test_dead_spares_keep_nobody_from_logging_in(site: Site, enter: Enter) -> No
     stopped = site.host(HOME).lond.session()
     try:
         with configured(site, ACCESS, "0", lonUserLoadLim="1"):
-            eventually(lambda: is_always(302))
+            eventually(lambda: is_always(302), SECONDS)
             for pid in stopped:
                 os.kill(pid, signal.SIGSTOP)
-            eventually(lambda: is_always(200))
+            eventually(lambda: is_always(200), SECONDS)
     finally:
         for pid in stopped:
             os.kill(pid, signal.SIGCONT)
         del federation.lines["msul9"]
         federation.write_tables()
         (tables / "spare.tab").write_text(usual)
-    eventually(lambda: is_always(200))
+    eventually(lambda: is_always(200), SECONDS)

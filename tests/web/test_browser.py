@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import Select, WebDriverWait
+from selenium.webdriver.support.ui import Select
 
 from lonnet.handlers.work import NAMESPACE
-from tests.helpers.chromium import chromium
+from tests.helpers.chromium import chromium, follow
 from tests.helpers.chromium import screenshot as picture
 from tests.web.conftest import ACCESS, AUTHOR, HOME, LEARNER, Site
 
@@ -71,24 +71,6 @@ def log_in(chrome: Chrome, site: Site, host: str, who: tuple[str, str], path: st
 def press(chrome: Chrome, text: str) -> None:
     """Press the button with this text on the page, not in its head."""
     follow(chrome, By.XPATH, f"//main//button[normalize-space()='{text}']")
-
-
-def follow(chrome: Chrome, how: str, what: str) -> None:
-    """Click on what leads to another page, and wait until it does.
-
-    The browser tells which load of a page it shows. An element of the old page must not be asked: in the middle of the
-    change the answer is sometimes an error of the driver.
-    """
-    before = loader(chrome)
-    chrome.find_element(how, what).click()
-    WebDriverWait(chrome, 60).until(lambda _: loader(chrome) != before)
-
-
-def loader(chrome: Chrome) -> str:
-    """What names the load of the page that is shown."""
-    tree = chrome.execute_cdp_cmd("Page.getFrameTree", {})
-    name: str = tree["frameTree"]["frame"]["loaderId"]
-    return name
 
 
 def answer(chrome: Chrome, text: str) -> None:

@@ -5,14 +5,17 @@ Screenshots are kept in .artifacts/web.
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from socketserver import ThreadingMixIn
 from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, make_server
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import pytest
 from selenium import webdriver
@@ -20,7 +23,7 @@ from selenium.webdriver.common.by import By
 
 from lonstatus.page import rendered
 from tests.helpers import reports
-from tests.helpers.chromium import chromium, screenshot, show
+from tests.helpers.chromium import chromium, follow, screenshot, show
 from tests.helpers.federation import ROOT, Federation
 from tests.helpers.waiting import eventually
 from tests.helpers.web import HERE, app_of, network
@@ -95,6 +98,29 @@ class _Quiet(WSGIRequestHandler):
         pass
 
 
+class _Server(ThreadingMixIn, WSGIServer):
+    """A browser makes connections in advance, and may keep them for minutes without a word: each has a thread of its
+    own, and is cut when the server ends."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._open: set[socket.socket] = set()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        for channel in self._open.copy():
+            with suppress(OSError):
+                channel.shutdown(socket.SHUT_RDWR)
+        super().server_close()
+
+
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
     """The web application on a loopback address, asked by a host of the network."""
@@ -104,7 +130,7 @@ def address(tmp_path: Path) -> Iterator[str]:
     def asked_by_member(environ: dict[str, Any], start: Callable[..., Any]) -> Any:
         return app({**environ, "REMOTE_ADDR": member}, start)
 
-    with make_server("127.0.0.1", 0, asked_by_member, handler_class=_Quiet) as server:
+    with make_server("127.0.0.1", 0, asked_by_member, _Server, _Quiet) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -116,5 +142,5 @@ def test_the_page_of_the_web_application_keeps_its_own_policy(browser: webdriver
     show(browser, f"{address}/lon-status/", WIDE, TALL)
     assert browser.title == f"{HERE}: in trouble"
     assert style(browser, ".pill.red", "backgroundColor") == "rgb(251, 220, 220)"
-    browser.find_element(By.LINK_TEXT, "the same for programs").click()
+    follow(browser, By.LINK_TEXT, "the same for programs")
     assert f'"host": "{HERE}"' in browser.find_element(By.TAG_NAME, "body").text
