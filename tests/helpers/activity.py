@@ -53,7 +53,7 @@ def executions(host: Host) -> list[tuple[int, int]]:
     path = host.directory / "users" / DOMAIN / "s" / "m" / "i" / USER / "records.db"
     if not path.exists():
         return []
-    db = sqlite3.connect(path)
+    db = sqlite3.connect(path, timeout=60)
     try:
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'activity'").fetchone():
             return []  # lond is just making it
