@@ -52,7 +52,7 @@ def test_given_up_after_a_named_age(tmp_path: Path, caplog: pytest.LogCaptureFix
     host.answers["home"] = home
     file = copy_at(host)
     host.answers["unsub"] = "con_delayed"
-    assert perform(host, job(age=99)).again_in is not None  # type: ignore[arg-type]
+    assert perform(host, job(age=50)).again_in is not None  # type: ignore[arg-type]
     assert perform(host, job(age=101)) == Outcome()  # type: ignore[arg-type]
     assert [record.levelno for record in caplog.records if "given up" in record.message] == [logging.CRITICAL]
     assert not file.exists() and host.sent[-1] == f"{HOME} unsub:/home/httpd/html/res/{PATH}"
