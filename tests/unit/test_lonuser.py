@@ -665,7 +665,7 @@ class TestCommandLine:
         script = str(ROOT / "scripts" / "lonuser")
         argv = [script, "--conf", str(here.conf), "add", "msu", "smith", "--type", "none"]
         monkeypatch.setattr(sys, "argv", argv)
-        monkeypatch.setattr(sys, "path", [*sys.path])
+        monkeypatch.setattr(sys, "path", [str(ROOT / "scripts"), *sys.path])  # as Python does for a script
         with pytest.raises(SystemExit) as ended:
             runpy.run_path(script, run_name="__main__")
         out, err = capfd.readouterr()
