@@ -7,7 +7,7 @@ system, by way of psutil. A child that ends meanwhile is left out.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psutil
@@ -41,21 +41,21 @@ class Child:
         return (self.daemon, str(self.pid), self.state, host, age, heartbeat, requests, cpu, memory)
 
 
-def children(site: Site, daemon: str) -> Iterator[Child]:
-    """The children of a running daemon, in the order of their slots."""
+def children(site: Site, daemon: str) -> list[Child]:
+    """The children of a running daemon: by host, those of no host last."""
     try:
         board = Scoreboard.open(scoreboard_path(site.config.sock_dir, daemon))
     except (OSError, ValueError):
-        return
+        return []
     try:
         slots = list(board.all())
     finally:
         board.close()
-    for slot in slots:
-        try:
-            yield _child(daemon, slot)
-        except psutil.Error:  # it has ended since
-            continue
+    found = []
+    for slot in sorted(slots, key=lambda slot: (not slot.host, slot.host)):
+        with suppress(psutil.Error):  # it has ended since
+            found.append(_child(daemon, slot))
+    return found
 
 
 def _child(daemon: str, slot: Slot) -> Child:
