@@ -32,12 +32,13 @@ VERSION_HEADINGS = ("Host", "Version", "Compared with this host", "Asked")
 QUEUE_HEADINGS = ("For", "Waiting", "Oldest", "Held", "Failed")
 
 
-def rendered(report: Report, *, live: bool = False) -> str:
+def rendered(report: Report, *, live: bool = False, start: str = "") -> str:
     """The page.
 
     :param live: it is made anew each time that it is asked for, not by loncron now and then.
+    :param start: address of the start page of the web pages around it; empty: there is none.
     """
-    return document(_head(report), _body(report, live))
+    return document(_head(report), _body(report, live, start))
 
 
 def _head(report: Report) -> Markup:
@@ -55,7 +56,7 @@ def _head(report: Report) -> Markup:
     )
 
 
-def _body(report: Report, live: bool) -> Markup:
+def _body(report: Report, live: bool, start: str) -> Markup:
     return element(
         "body",
         _header(report, live),
@@ -68,7 +69,7 @@ def _body(report: Report, live: bool) -> Markup:
             _section("Processes", "children", _children(report)),
             _section("Versions", "versions", _versions(report)),
         ),
-        _footer(report),
+        _footer(report, start),
     )
 
 
@@ -232,6 +233,7 @@ def _ago(now: float, then: float | None) -> str:
     return NOTHING if then is None else f"{duration(max(0.0, now - then))} ago"
 
 
-def _footer(report: Report) -> Markup:
+def _footer(report: Report, start: str) -> Markup:
     data = element("a", "the same for programs", href=JSON_NAME)
-    return element("footer", element("p", f"loncapa-net {report.version}, Python {report.python}; ", data))
+    back = [element("p", element("a", "To the start page", href=start))] if start else []
+    return element("footer", *back, element("p", f"loncapa-net {report.version}, Python {report.python}; ", data))

@@ -71,11 +71,11 @@ figcaption { display: flex; flex-direction: column; color: var(--quiet); font-si
 .mark { display: inline-block; width: 1.3rem; height: 3px; margin-right: 0.5rem; vertical-align: middle; }
 @media (max-width: 44rem) {
   thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
-  table, tbody, tr, th, td { display: block; width: auto; }
-  tbody tr { padding: 0.5rem 0; border-bottom: 1px solid var(--line); }
+  table, tbody, th, td { display: block; width: auto; }
+  tbody tr { display: flex; flex-wrap: wrap; gap: 0 1rem; padding: 0.5rem 0; border-bottom: 1px solid var(--line); }
   tbody tr:last-child { border-bottom: 0; }
-  tbody th { padding: 0 0 0.2rem; border: 0; font-size: 1.05rem; text-align: left; }
-  tbody td { display: flex; justify-content: space-between; gap: 1rem; padding: 0.1rem 0; border: 0; text-align: right;
+  tbody th { padding: 0.1rem 0; border: 0; text-align: left; }
+  tbody td { display: flex; gap: 0.4rem; padding: 0.1rem 0; border: 0; text-align: left;
     white-space: normal; overflow-wrap: anywhere; }
   tbody td::before { content: attr(data-label); color: var(--quiet); white-space: nowrap; }
   tbody td:empty, tbody td.none { display: none; }

@@ -129,12 +129,12 @@ def render(template: str, **values: object) -> str:
         session=session,
         administrator=session is not None and is_administrator(session),
         token_name=TOKEN,
-        start=_mounted("lonnet_home.index"),
-        leave=_mounted("lonnet_login.leave"),
+        start=mounted("lonnet_home.index"),
+        leave=mounted("lonnet_login.leave"),
         **values,
     )
 
 
-def _mounted(endpoint: str) -> str:
+def mounted(endpoint: str) -> str:
     """The address of a view; empty if its blueprint is not mounted."""
     return url_for(endpoint) if endpoint in current_app.view_functions else ""

@@ -16,7 +16,7 @@ from flask import Response, make_response
 from werkzeug.wrappers import Response as AnyResponse
 
 from lonnet.handlers.access import administrators_only, asking_host, network
-from lonnet.handlers.pages import page_blueprint
+from lonnet.handlers.pages import mounted, page_blueprint
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,7 +43,7 @@ def page() -> Response:
     from lonstatus.page_style import POLICY
     from lonstatus.report import collect
 
-    response = make_response(rendered(collect(network().site), live=True))
+    response = make_response(rendered(collect(network().site), live=True, start=mounted("lonnet_home.index")))
     response.headers["Content-Security-Policy"] = f"{POLICY}; frame-ancestors 'none'"
     return response
 

@@ -46,6 +46,7 @@ def test_the_page_is_of_now(member: Browser) -> None:
     style = answer.headers["Content-Security-Policy"]
     assert "style-src 'sha256-" in style and "'unsafe-inline'" not in style
     assert member.get("/lon-status").location.endswith("/lon-status/")
+    assert '<a href="/">To the start page</a>' in answer.text
 
 
 def test_programs_get_json_and_prometheus_its_text(member: Browser) -> None:

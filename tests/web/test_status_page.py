@@ -82,6 +82,7 @@ def test_wide_or_narrow_light_or_dark(browser: webdriver.Chrome, tmp_path: Path,
     show(browser, page.as_uri(), width, TALL, dark=dark)
     assert style(browser, "body", "backgroundColor") == ("rgb(18, 23, 30)" if dark else "rgb(245, 246, 248)")
     assert style(browser, "tbody td", "display") == ("flex" if width == TELEPHONE else "table-cell")
+    assert style(browser, "tbody tr", "display") == ("flex" if width == TELEPHONE else "table-row")
     screenshot(browser, KEPT / f"status-{'narrow' if width == TELEPHONE else 'wide'}-{'dark' if dark else 'light'}.png")
 
 
