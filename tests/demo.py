@@ -208,7 +208,7 @@ def keep(federation: Federation, play: Play | None) -> None:
     print(f"\nThe network runs until Ctrl-C. Its hosts live in {federation.directory}. Try, in another terminal:\n")
     print(f"   {sys.executable} -m lonnet --conf {first.conf} ping --all")
     print(f"   {sys.executable} -m lonnet --conf {first.conf} critical HOST ping")
-    print(f"   scripts/loncontrol --conf {first.conf} peers -v")
+    print(f"   {ROOT}/scripts/loncontrol --conf {first.conf} peers -v")
     print(f"   tail -f {first.directory}/logs/lonc.log\n   ps -o pid,args --ppid {first.lonc.pid}\n")
     print(f"docs/operations.md has exercises for an hour; there, D={federation.directory}\n", flush=True)
     if play:
@@ -236,7 +236,7 @@ def show(screen: Screen, hosts: dict[str, Host], keep_running: bool) -> None:
     federation.write_tables()
     parts = cast(hosts)
     if parts:
-        prepare(federation, parts)
+        prepare(federation, parts, hosts[parts.home].domain)
     try:
         come_up(screen, federation)
         access = next((host.id for host in hosts.values() if host.role == "access"), next(iter(hosts)))

@@ -233,12 +233,14 @@ class Play:
         """What to type into a browser."""
         lines = [f"   {server.base}/   {id}" for id, server in self.servers.items()]
         lines += [f"   {INSTRUCTOR} (an author, at home on {self._cast.home}), {LEARNER}; the password is {PASSWORD}"]
-        lines += [f"   {self.servers[self._cast.subscribed[1]].base}/res/{self._res(PROBLEM)}"]
+        base = self.servers[self._cast.subscribed[1]].base
+        lines += [f"   {base}/res/{self._res(PROBLEM)}", f"   {base}/lon-status/   how that host is, for {INSTRUCTOR}"]
         return "\n".join(lines)
 
 
-def prepare(federation: Federation, parts: Cast) -> None:
-    """Settings that the pages need, before the daemons start."""
+def prepare(federation: Federation, parts: Cast, domain: str) -> None:
+    """What the pages need before the daemons start: settings, and a place for sessions that nobody else may read."""
     for id in parts.web:
         host = federation.hosts[id]
-        host.write_conf(**web_settings(host))
+        host.write_conf(**web_settings(host), lonAdministrators=f"{INSTRUCTOR}:{domain}")
+        host.site().config.ids_dir.mkdir(mode=0o700)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from common.hosts_table import parse_hosts
-from tests.transactions import cast
+from tests.helpers.federation import Federation
+from tests.transactions import Cast, cast, prepare
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -29,3 +30,11 @@ def test_one_library_server_has_both_parts() -> None:
     table = "l1:msu:library:l1.edu:127.0.0.1\na1:hub:access:a1.edu:127.0.0.2\na2:msu:access:a2.edu:127.0.0.3\n"
     parts = cast(parse_hosts(table, "hosts.tab"))
     assert parts and (parts.home, parts.records, parts.subscribed) == ("l1", "l1", ("a2", "a1"))
+
+
+def test_the_instructor_looks_after_hosts_that_keep_sessions_for_themselves(tmp_path: Path) -> None:
+    federation = Federation(["msul1", "msua1", "msua2"], directory=tmp_path)
+    prepare(federation, Cast("msul1", "msul1", ("msua1", "msua2"), ()), "msu")
+    for host in federation.hosts.values():
+        config = host.site().config
+        assert config.administrators == "green:msu" and config.ids_dir.stat().st_mode & 0o777 == 0o700
