@@ -13,16 +13,22 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from lonstatus.text import aligned
+from lonstatus.text import aligned, folded, without_empty_columns
 
 GREEN, YELLOW, RED = "32", "33", "31"
 _BOLD = "1"
+_WIDTH = 100  # columns of running text where there is no terminal
 _CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 
 
 def on_terminal() -> bool:
     """Whether standard output is a terminal."""
     return sys.stdout.isatty()
+
+
+def width() -> int:
+    """How wide a text may be, in columns."""
+    return shutil.get_terminal_size().columns if on_terminal() else _WIDTH
 
 
 def coloured(text: str, code: str) -> str:
@@ -38,14 +44,19 @@ def printable(text: str) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], colours: Sequence[str] = ()) -> str:
-    """Rows below a head; on a terminal with a rule between them, cut to its width, each row in its colour."""
-    lines = aligned([list(head), *([printable(cell) for cell in row] for row in rows)]).splitlines()
+    """Rows below a head; on a terminal with a rule between them, within its width, each row in its colour.
+
+    If they are too wide, columns that hold nothing are left out, then the ends of rows stand below them.
+    """
+    cells = [list(head), *([printable(cell) for cell in row] for row in rows)]
     if not on_terminal():
-        return "\n".join(lines)
-    width = shutil.get_terminal_size().columns
-    first, *others = [line[:width] for line in lines]
-    rule = "─" * min(width, max(map(len, lines)))
-    painted = [coloured(line, code) for line, code in zip(others, colours or [""] * len(others), strict=True)]
+        return aligned(cells)
+    columns = width()
+    if max(map(len, aligned(cells).splitlines())) > columns:
+        cells = without_empty_columns(cells)
+    first, *others = folded(cells, columns)
+    rule = "─" * min(columns, max(len(line) for row in (first, *others) for line in row.splitlines()))
+    painted = [coloured(row, code) for row, code in zip(others, colours or [""] * len(others), strict=True)]
     return "\n".join([coloured(first, _BOLD), rule, *painted])
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from loncontrol.terminal import RED, coloured, confirmed, printable, table
+from loncontrol.terminal import RED, coloured, confirmed, table
 
 HEAD, ROWS = ["HOST", "WHY"], [["msul1", "ok"], ["msul2", "a\x1b[31mb\n" + "x" * 60]]
 
@@ -30,10 +30,23 @@ def test_in_a_pipe_there_is_text_alone() -> None:
     assert coloured("text", RED) == "text"
 
 
-def test_on_a_terminal_rows_have_colours_a_rule_and_an_end(terminal: pytest.MonkeyPatch) -> None:
-    head, rule, first, second = table(HEAD, ROWS, ["", RED]).splitlines()
-    assert (head, rule, first) == ("\x1b[1mHOST   WHY\x1b[0m", "─" * 40, "msul1  ok")
-    assert second == f"\x1b[31m{('msul2  ' + printable(ROWS[1][1]))[:40]}\x1b[0m"
+def test_on_a_terminal_rows_have_colours_and_a_rule(terminal: pytest.MonkeyPatch) -> None:
+    head, rule, first, second = table(HEAD, [["msul1", "ok"], ["msul2", "a\x1b[31mb"]], ["", RED]).splitlines()
+    assert (head, rule, first) == ("\x1b[1mHOST   WHY\x1b[0m", "─" * 17, "msul1  ok")
+    assert second == "\x1b[31mmsul2  a\\x1b[31mb\x1b[0m"
+
+
+def test_nothing_is_cut_on_a_narrow_terminal(terminal: pytest.MonkeyPatch) -> None:
+    rows = [["msul1", "-", "up", "-", "", ""], ["msul2", "-", "given up", "5", "/" + "x" * 50, "no link " * 6]]
+    assert table(["HOST", "OLDEST", "STATE", "HELD", "PATH", "WHY"], rows).splitlines() == [
+        "\x1b[1mHOST   STATE     HELD  PATH", "    WHY\x1b[0m", "─" * 40,
+        "msul1  up        -",
+        "msul2  given up  5", "    /" + "x" * 50, "    no link no link no link no link no", "    link no link",
+    ]  # fmt: skip
+
+
+def test_what_fits_has_all_its_columns(terminal: pytest.MonkeyPatch) -> None:
+    assert table(["HOST", "HELD"], [["msul1", "-"]]).splitlines()[2:] == ["msul1  -"]
 
 
 @pytest.mark.parametrize(("name", "value"), [("NO_COLOR", ""), ("NO_COLOR", "1"), ("TERM", "dumb")])
