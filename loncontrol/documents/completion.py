@@ -1,12 +1,17 @@
-"""Completion for bash: commands, options, and the host ids of hosts.tab where a host is wanted."""
+"""Completion for bash: commands, options, their values, and the host ids of hosts.tab where a host is wanted."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
 
+from common.hosts_table import ROLES
 from loncontrol.documents.pages import parsers
 from loncontrol.documents.roff import subcommands
+from lond.authentication.accounts import INTERNAL, KRB5, LOCALAUTH, NONE, UNIX
+
+# By metavar: values that argparse does not check.
+_WORDS = {"ROLE": ROLES, "TYPE": (INTERNAL, UNIX, f"{KRB5}:", f"{LOCALAUTH}:", NONE)}
 
 _HEAD = """\
 # bash completion for {prog}; made by python -m loncontrol.documents
@@ -53,7 +58,7 @@ def script(parser: argparse.ArgumentParser) -> str:
     text = _HEAD.format(**names)
     commands = list(subcommands(parser))
     for words, below in commands:
-        text += f'    "{words}" | "{words} "*) options="{_choices(below, names["name"])}" ;;\n'
+        text += f'    "{words}" | "{words} "*) options="{_choices(below, names["name"])}"{_values(below)} ;;\n'
     for first in dict.fromkeys(words.partition(" ")[0] for words, _ in commands if " " in words):
         seconds = (words.partition(" ")[2] for words, _ in commands if words.startswith(f"{first} "))
         text += f'    "{first}") options="{" ".join(seconds)}" ;;\n'
@@ -65,6 +70,15 @@ def script(parser: argparse.ArgumentParser) -> str:
 def _choices(parser: argparse.ArgumentParser, name: str) -> str:
     wants_host = any(action.metavar == "HOST" and not action.option_strings for action in parser._actions)
     return " ".join([*_options(parser), *([f"$(_{name}_hosts)"] if wants_host else [])])
+
+
+def _values(parser: argparse.ArgumentParser) -> str:
+    """What is offered instead behind an option that takes one of a few words."""
+    offered = [(action.option_strings, action.choices or _WORDS.get(str(action.metavar))) for action in parser._actions]
+    cases = [
+        f'{" | ".join(options)}) options="{" ".join(words)}" ;;' for options, words in offered if options and words
+    ]
+    return f"; case $previous in {' '.join(cases)} esac" if cases else ""
 
 
 def _options(parser: argparse.ArgumentParser) -> Iterator[str]:

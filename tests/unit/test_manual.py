@@ -89,6 +89,8 @@ def a_parser() -> argparse.ArgumentParser:
     group = words.add_parser("queue").add_subparsers()
     listed = group.add_parser("ls", description="List.")
     listed.add_argument("host", metavar="HOST")
+    listed.add_argument("--state", choices=("held", "failed"), help="how")
+    listed.add_argument("--role", metavar="ROLE", help="which")
     listed.add_argument("ids", metavar="ID", nargs="*", help="which")
     words.add_parser("import", description="Take in.").add_argument("--merge", action="store_true", help="more")
     words.add_parser("import-classic", description="Take old ones in.").add_argument("--all", action="store_true")
@@ -100,7 +102,7 @@ def test_text_stays_text() -> None:
     assert ".begin with a dot, -dashes-, 'quotes', \\back\\, 100 %" in page
     assert "SYNOPSIS try [--exact N] COMMAND ..." in page
     assert "-x, --exact N 100 % of it." in page and "secret" not in page
-    assert "queue ls HOST [ID ...] List." in page
+    assert "queue ls HOST [--state STATE] [--role ROLE] [ID ...] List." in page
     assert "EXIT CODES 0 good EXAMPLES try -x 'a b' SEE ALSO ls(1), lonc(8)" in page
     assert escaped("a\n.b\\-") == "a\n\\&.b\\e\\-"
 
@@ -125,6 +127,8 @@ def test_what_bash_offers(tmp_path: Path) -> None:
     assert complete(text, tmp_path, "--e") == ["--exact"]
     assert complete(text, tmp_path, "queue", "") == ["ls"]
     assert complete(text, tmp_path, "queue", "ls", "msu") == ["msul1", "msul2"]
+    assert complete(text, tmp_path, "queue", "ls", "--state", "") == ["held", "failed"]
+    assert complete(text, tmp_path, "queue", "ls", "msul1", "--role", "l") == ["library"]
     assert complete(text, tmp_path, "--conf", "x", "import", "--") == ["--help", "--merge"]
     assert complete(text, tmp_path, "import-classic", "--a") == ["--all"]
     assert complete(text, tmp_path, "import-classic", "--m") == []
