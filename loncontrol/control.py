@@ -10,6 +10,7 @@ group of its first one (:func:`group`).
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -90,6 +91,21 @@ GROUPS: dict[str, str] = {}
 def argument(*names: str, **settings: Any) -> Argument:
     """What :meth:`argparse.ArgumentParser.add_argument` takes."""
     return Argument(names, settings)
+
+
+def seconds(least: float, most: float) -> Callable[[str], float]:
+    """The `type` of an argument that takes a number of seconds within bounds."""
+
+    def parsed(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from {least:.9g} to {most:.9g}")
+        return value
+
+    return parsed
 
 
 def group(name: str, help: str) -> None:

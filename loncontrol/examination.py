@@ -85,7 +85,8 @@ class Examination:
     def _own_lonc(self, peer: Peer) -> Finding:
         words = f"{peer.state} for {duration(peer.since)}" + (f": {peer.why}" if peer.why else "")
         if peer.state == "hung":
-            return failed("our lonc", words, HERE, "see what holds that process, then loncontrol restart")
+            act = f"see what holds that process, then end it, for lonc to make another: kill -9 {peer.pid}"
+            return failed("our lonc", words, HERE, act)
         if peer.state in ("down", "given up", "stopped"):
             return warning("our lonc", words, HERE, f"when the cause is gone: loncontrol retry {peer.host}")
         return good("our lonc", words)

@@ -8,8 +8,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from common.version import SOFTWARE
-from loncontrol.control import OK, Control, argument, command, say
-from loncontrol.terminal import GREEN, RED, YELLOW, repeated, table
+from loncontrol.control import OK, Control, argument, command, say, seconds
+from loncontrol.terminal import GREEN, RED, YELLOW, repeated, table, width
 from lonstatus.children import COLUMNS as CHILD_COLUMNS
 from lonstatus.children import children
 from lonstatus.daemons import State
@@ -17,12 +17,7 @@ from lonstatus.peers import COLUMNS, Peer, peers
 from lonstatus.text import duration
 from lonstatus.versions import compared, is_other
 
-
-def _interval(text: str) -> float:
-    seconds = float(text)
-    if not 0.1 <= seconds <= 3600:
-        raise ValueError("an interval is between 0.1 and 3600 seconds")
-    return seconds
+STANDS = ("up", "delivering")
 
 
 @command(
@@ -31,7 +26,7 @@ def _interval(text: str) -> float:
     argument("-v", "--verbose", action="store_true", help="explain the columns, and say who runs another version"),
     argument("--json", action="store_true", help="for programs"),
     argument(
-        "--watch", nargs="?", type=_interval, const=2.0, metavar="SECONDS",
+        "--watch", nargs="?", type=seconds(0.1, 3600), const=2.0, metavar="SECONDS",
         help="show it again every SECONDS (2) until Ctrl-C",
     ),
 )  # fmt: skip
@@ -61,14 +56,21 @@ def _versions(peers: Sequence[Peer]) -> Iterator[str]:
 
 def _explained() -> str:
     lines = (f"{name:<11} {meaning}" for name, meaning in COLUMNS)
-    return "\n".join(textwrap.fill(line, 100, subsequent_indent=" " * 12) for line in lines)
+    return "\n".join(textwrap.fill(line, width(), subsequent_indent=" " * 12) for line in lines)
 
 
 def _row(peer: Peer) -> list[str]:
     since, oldest, next_try = duration(peer.since), duration(peer.oldest), duration(peer.next_try)
     numbers = [str(n) if n else "-" for n in (peer.requests, peer.waiting, peer.delayed, peer.held, peer.failed)]
     state = "idle" if peer.idle else peer.state
-    return [peer.host, state, since, *numbers[:3], oldest, *numbers[3:], next_try, peer.last_error]
+    return [peer.host, state, since, *numbers[:3], oldest, *numbers[3:], next_try, _last_error(peer)]
+
+
+def _last_error(peer: Peer) -> str:
+    """A link that stands, and has nothing that waits for somebody, has no error any more."""
+    stuck = peer.trouble or peer.held or peer.failed or peer.unreadable
+    over = peer.last_error and peer.state in STANDS and not stuck
+    return f"before: {peer.last_error}" if over else peer.last_error
 
 
 def _colour(peer: Peer) -> str:

@@ -7,29 +7,23 @@ from pathlib import Path
 
 from common.errors import ConfigError
 from common.site import load_site
-from loncontrol.control import Control, argument, command_without_site, not_allowed, say
+from loncontrol.control import USAGE, Control, argument, command_without_site, complain, not_allowed, say, seconds
 from lonstatus.daemons import Daemon, State
 from lonstatus.peers import Peer, peers
-from lonstatus.text import duration
+from lonstatus.text import counted, duration
 
 OK, WARNING, CRITICAL, UNKNOWN = range(4)
 WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 DOWN = ("down", "connecting")
 LOST = ("given up", "hung", "stopped")
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds < float("inf"):
-        raise ValueError("not a number of seconds")
-    return seconds
+_AGE = seconds(0, 366 * 86400)
 
 
 @command_without_site(
     "check",
     "one line for a monitoring system, with Nagios' exit codes",
-    argument("--warn", type=_seconds, default=300.0, metavar="SECONDS", help="age of a delayed message (300)"),
-    argument("--crit", type=_seconds, default=3600.0, metavar="SECONDS", help="age of a delayed message (3600)"),
+    argument("--warn", type=_AGE, default=300.0, metavar="SECONDS", help="age of a delayed message (300)"),
+    argument("--crit", type=_AGE, default=3600.0, metavar="SECONDS", help="age of a delayed message (3600)"),
     description="Exit code 0: all is well. 1: a peer is down, messages are held or failed, or the oldest delayed "
     "message is older than --warn. 2: a daemon does not run or hangs, a peer is given up, its process is missing or "
     "hangs, its FIFO can't be read, or a message is older than --crit. 3: the configuration is wrong, or this user may "
@@ -37,6 +31,8 @@ def _seconds(text: str) -> float:
 )
 def check(conf: Path, options: argparse.Namespace) -> int:
     """The worst of all that is found decides."""
+    if options.warn > options.crit:
+        return complain(f"--warn ({options.warn:g}) is above --crit ({options.crit:g}); give both", USAGE)
     try:
         return _check(Control(load_site(conf), conf), options)
     except ConfigError as error:
@@ -55,8 +51,10 @@ def _check(control: Control, options: argparse.Namespace) -> int:
         found = [peer for peer in found if peer.oldest is not None or peer.held or peer.failed or peer.unreadable]
     troubles += [trouble for peer in found for trouble in troubles_of(peer, options.warn, options.crit, lonc_runs)]
     worst = max((level for level, _ in troubles), default=OK)
+    if worst == OK:
+        troubles.insert(0, (OK, f"{counted(sum(peer.state != 'paused' for peer in found), 'peer')} up"))
     words = ", ".join(text for _, text in sorted(troubles, key=lambda trouble: -trouble[0]))
-    say(f"LONCAPA {WORDS[worst]} - {words or f'{len(found)} peers up'} | {_performance(found, options)}")
+    say(f"LONCAPA {WORDS[worst]} - {words} | {_performance(found, options)}")
     return worst
 
 
@@ -68,7 +66,7 @@ def _trouble_of(daemon: Daemon) -> str:
 
 
 def troubles_of(peer: Peer, warn: float, crit: float, lonc_runs: bool = True) -> list[tuple[int, str]]:
-    """What is wrong with a peer, each with its level.
+    """What is to be said of a peer, each with its level; a pause alone is nothing wrong.
 
     :param warn: seconds that its oldest delayed message may be old.
     :param crit: seconds.
@@ -81,12 +79,17 @@ def troubles_of(peer: Peer, warn: float, crit: float, lonc_runs: bool = True) ->
         found.append((WARNING, f"{peer.host} {peer.state} ({peer.why or 'not tried yet'})"))
     elif peer.state in LOST and lonc_runs:
         found.append((CRITICAL, f"{peer.host} {peer.state} ({peer.why})"))
-    if peer.oldest is not None and peer.oldest > min(warn, crit):
+    if peer.oldest is not None and peer.oldest > warn:
         critical = peer.oldest > crit and peer.state != "paused"
         words = f"{peer.host} {'paused, ' if peer.state == 'paused' else ''}behind by {duration(peer.oldest)}"
-        found.append((CRITICAL if critical else WARNING, f"{words} ({peer.delayed} messages)"))
-    if peer.held or peer.failed:
-        found.append((WARNING, f"{peer.host} has {peer.held} held and {peer.failed} failed messages"))
+        found.append((CRITICAL if critical else WARNING, f"{words} ({counted(peer.delayed, 'message')})"))
+    elif peer.state == "paused":
+        found.append((OK, f"{peer.host} paused"))
+    found += [
+        (WARNING, f"{peer.host} has {counted(number, f'{state} message')}")
+        for state, number in (("held", peer.held), ("failed", peer.failed))
+        if number
+    ]
     return found
 
 

@@ -58,8 +58,9 @@ def show_message(control: Control, options: _Options) -> int:
     if options.json:
         say(json.dumps(fields, indent=1))
     else:
-        width = max(map(len, fields))
-        say("\n".join(f"{name:<{width}}  {printable(str(value))}" for name, value in fields.items()))
+        told = {name: str(value) for name, value in fields.items() if name != "created" and value not in (None, "")}
+        width = max(map(len, told))
+        say("\n".join(f"{name:<{width}}  {printable(value)}" for name, value in told.items()))
     return OK
 
 

@@ -73,7 +73,7 @@ def stop(control: Daemons, _options: _Options) -> int:
         elif daemon.stop():
             say(f"{daemon.name} stopped")
         else:
-            return complain(f"{daemon.name} did not stop; pid {daemon.pid}, see its log")
+            return complain(f"{daemon.name} did not stop, see its log; if it hangs: kill -9 {daemon.pid}")
     return OK
 
 

@@ -152,7 +152,7 @@ def _about(story: dict[str, object]) -> Iterator[str]:
     yield f"accepted  {story['accepted']}: {story['command']}"
     if story["attempts"]:
         yield f"attempts  {story['attempts']}"
-    if story["last_error"]:
+    if story["last_error"] and story["state"] != DONE:
         yield f"error     {story['last_error']}"
     if isinstance(story["finished"], float):
         word = "answered" if story["state"] == DONE else "refused "

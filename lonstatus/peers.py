@@ -40,7 +40,7 @@ COLUMNS = (
     (
         "LAST ERROR",
         "why there is no link, in words; of a link that is up, why messages wait or can't be recorded, why one is held "
-        "or failed, or what ended the link before this one",
+        "or failed, or, after `before:`, what ended the link before this one",
     ),
 )
 
@@ -55,6 +55,7 @@ class Peer:
     :param last_error: the last error there was, also of a link that is up.
     :param version: what it told of its software; "": it does not tell; None: it was not asked yet.
     :param version_asked: when, UNIX time.
+    :param pid: the process that keeps its link.
     """
 
     host: str
@@ -74,6 +75,7 @@ class Peer:
     unreadable: bool = False  # its FIFO: the numbers of messages are not known
     version: str | None = None
     version_asked: float | None = None
+    pid: int | None = None
 
     def as_json(self) -> dict[str, object]:
         """For programs."""
@@ -189,6 +191,7 @@ def _peer(host: str, slot: Slot | None, pause: Pause | None, found: Messages, ma
         failed=found.failed,
         last_error=found.trouble or why or trouble or found.stuck or (slot.text if slot else ""),
         unreadable=bool(found.trouble),
+        pid=slot.pid if slot else None,
     )
 
 

@@ -41,7 +41,7 @@ def _seen(peers: Sequence[Peer]) -> Iterator[Finding]:
             text = f"{peer.host} is paused {peer.why}".rstrip()
             yield Finding(Level.NOTICE, NAME, f"{peer.host} paused", text)
         elif peer.state == "hung":
-            text = f"the link to {peer.host}: {peer.why}; look at it with loncontrol children, end it with TERM"
+            text = f"the link to {peer.host}: {peer.why}; to end it, for lonc to make another: kill -9 {peer.pid}"
             yield Finding(Level.ERROR, NAME, f"{peer.host} hung", text)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from loncron.visit import Visit
 from lonstatus.findings import Finding, Level
 from lonstatus.peers import Peer
-from lonstatus.text import duration
+from lonstatus.text import counted, duration
 
 NAME = "queue"
 
@@ -24,16 +24,13 @@ def _check(peer: Peer, patience: float) -> Iterator[Finding]:
         yield Finding(Level.ERROR, NAME, f"{host} unreadable", f"{host}: {peer.last_error}")
     if peer.oldest is not None:
         level = Level.WARNING if peer.oldest >= patience else Level.NOTICE
-        text = f"{_messages(peer.delayed)} to {host} wait, the oldest for {duration(peer.oldest)}"
+        verb = "waits" if peer.delayed == 1 else "wait"
+        text = f"{counted(peer.delayed, 'message')} to {host} {verb}, the oldest for {duration(peer.oldest)}"
         yield Finding(level, NAME, f"{host} waiting", text)
     for state, number, why in (
         ("held", peer.held, "by an administrator, or because the link ended under them again and again"),
         ("failed", peer.failed, "refused by the other side when nobody waited for the reply any more"),
     ):
         if number:
-            text = f"{_messages(number)} to {host} {state}, {why}: loncontrol queue ls {host}"
+            text = f"{counted(number, 'message')} to {host} {state}, {why}: loncontrol queue ls {host}"
             yield Finding(Level.WARNING, NAME, f"{host} {state}", text)
-
-
-def _messages(number: int) -> str:
-    return "1 message" if number == 1 else f"{number} messages"

@@ -14,7 +14,7 @@ from common.hosts_table import Host
 from loncontrol.doctor import verdict
 from loncontrol.examined_link import ExaminedLink, http_date
 from loncontrol.findings import HERE, failed, good, warning
-from loncontrol.monitoring import CRITICAL, WARNING, troubles_of
+from loncontrol.monitoring import CRITICAL, OK, WARNING, troubles_of
 from loncontrol.names import addresses_of
 from lonstatus.peers import NO_CHILD, NO_LONC, Peer
 from tests.helpers.dispatching import make_site
@@ -108,7 +108,10 @@ def test_the_verdict_names_what_failed_first() -> None:
         (Peer("a", "up", oldest=600.0, delayed=2), [(CRITICAL, "a behind by 10m 00s (2 messages)")]),
         (Peer("a", "paused", oldest=600.0, delayed=2), [(WARNING, "a paused, behind by 10m 00s (2 messages)")]),
         (Peer("a", "up", unreadable=True, last_error="x"), [(CRITICAL, "a: x")]),
-        (Peer("a", "up", held=1, failed=2), [(WARNING, "a has 1 held and 2 failed messages")]),
+        (Peer("a", "up", oldest=60.0, delayed=1), [(WARNING, "a behind by 1m 00s (1 message)")]),
+        (Peer("a", "up", held=1), [(WARNING, "a has 1 held message")]),
+        (Peer("a", "up", held=1, failed=2), [(WARNING, "a has 1 held message"), (WARNING, "a has 2 failed messages")]),
+        (Peer("a", "paused", why="by ada: x"), [(OK, "a paused")]),
     ],
 )
 def test_levels_for_a_monitoring_system(peer: Peer, found: list[tuple[int, str]]) -> None:

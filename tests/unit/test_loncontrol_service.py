@@ -152,6 +152,14 @@ def test_a_daemon_of_another_user_is_not_said_to_be_gone(
         assert code == 4 and " belongs to another user: " in errors and "run it as the daemons' user" in errors
 
 
+def test_a_daemon_that_does_not_stop_may_hang(write: Write, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Daemon, "state", State.RUNNING)
+    monkeypatch.setattr(Daemon, "pid", 4711)
+    monkeypatch.setattr(Daemon, "stop", lambda _daemon: False)
+    said = "loncontrol: lonc did not stop, see its log; if it hangs: kill -9 4711\n"
+    assert run(write(), "stop") == (1, "", said)
+
+
 def _refuse(*_arguments: object) -> None:
     raise PermissionError(errno.EACCES, "Permission denied", "/x")
 
