@@ -109,7 +109,7 @@ class Web:
         except (OSError, HTTPException, HTTPError) as error:
             if self._deadline.passed:
                 raise self._failed("not done within the time that it may take") from None
-            raise self._failed(f"{type(error).__name__}: {error}") from None
+            raise self._failed(self._reason(error)) from None
 
     def cut(self) -> None:
         """End what is under way, whatever it waits for; from any thread."""
@@ -152,6 +152,13 @@ class Web:
         if is_known and int(expected) != length:
             raise self._failed(f"{length} bytes of {expected}")
         return Received(length, announced)
+
+    def _reason(self, error: Exception) -> str:
+        """What the system says, if an error of urllib3 hides that; else what is wrong with the answer."""
+        cause = error.__cause__ or error
+        if not isinstance(cause, OSError):
+            return f"{type(error).__name__}: {error}"
+        return f"its web server at {self._server.host.ip}, port {self._server.port}: {cause.strerror or cause}".lower()
 
     def _failed(self, reason: str) -> TransferFailed:
         return TransferFailed(self._server.host.id, reason)

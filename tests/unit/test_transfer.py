@@ -169,8 +169,10 @@ def test_what_is_not_a_whole_file(parts: tuple[bytes, ...], reason: str) -> None
 def test_nobody_there() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        with pytest.raises(TransferFailed, match="msul1"):
-            get(taken.getsockname()[1])
+        port = taken.getsockname()[1]
+        with pytest.raises(TransferFailed) as caught:
+            get(port)
+    assert str(caught.value) == f"msul1: transfer failed: its web server at 127.0.0.1, port {port}: connection refused"
 
 
 @pytest.mark.parametrize("begin", [b"", OK, OK + b"Content-Length: 100\r\n\r\nhello"])
