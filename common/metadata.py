@@ -103,6 +103,11 @@ class Metadata:
         if size > MAX_BYTES:
             raise ValueError(f"metadata would have up to {size} bytes, at most {MAX_BYTES} are allowed")
 
+    @property
+    def domains(self) -> list[str]:
+        """The domains that the copyright names; none, if it is one of the three words."""
+        return [] if self.copyright in (PUBLIC, DOMAIN_ONLY, PRIVATE) else self.copyright.split(",")
+
     def may_read(self, asking: str, owner: str) -> bool:
         """Whether users of the domain `asking` may read it, if its author is of the domain `owner`."""
         if self.copyright == PUBLIC:

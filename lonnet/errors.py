@@ -17,6 +17,7 @@ __all__ = [
     "DeliveryFailed",
     "HostUnreachable",
     "KeyExists",
+    "NoSuchDomain",
     "NoSuchHost",
     "NoSuchUser",
     "NotAuthorized",
@@ -101,6 +102,12 @@ class NoSuchUser(_AboutUser):
     """
 
     text = "{}:{}: no such user"
+
+
+class NoSuchDomain(NoSuchUser):
+    """The domain has no library server in hosts.tab, and so no users."""
+
+    text = "{0}:{1}: no library server of {1} is in hosts.tab"
 
 
 class UserExists(_AboutUser, Refused):

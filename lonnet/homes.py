@@ -8,8 +8,8 @@ is too old is asked for again; if nobody can be asked then, what was known befor
 to a server that is down have a destination. What a caller supposes (:meth:`HomeCache.suppose`) counts as too old from
 the beginning. What is remembered is bounded in number and age.
 
-Raises: NoSuchUser; HostUnreachable, or what else a server answered, if one of those that were asked could not say
-and no other is the home. Logs nothing.
+Raises: NoSuchUser (NoSuchDomain, if there is nobody to ask); HostUnreachable, or what else a server answered, if one of
+those that were asked could not say and no other is the home. Logs nothing.
 
 Known limits: a user who was moved while the records were left behind on the old server is found there until the
 entry is too old. A new user who was looked for before stays unknown for :data:`NEGATIVE_SECONDS`.
@@ -28,7 +28,7 @@ from typing import Protocol
 from common.errors import LonError
 from common.site import Site
 from lonnet.deadline import Deadline
-from lonnet.errors import NoSuchUser, UnexpectedReply
+from lonnet.errors import NoSuchDomain, NoSuchUser, UnexpectedReply
 from lonnet.replies import failure
 from lonnet.wire import checked_name
 
@@ -160,6 +160,8 @@ def search(net: Net, user: UserName, deadline: Deadline) -> str:
     known = net.homes.recall(user)
     last = known.host if known else None
     hosts = _in_order(net.site, user.domain, last)
+    if not hosts:
+        raise NoSuchDomain(user.name, user.domain)
     problems: dict[str, LonError] = {}
     for at, host in enumerate(hosts):
         try:

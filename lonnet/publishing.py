@@ -8,9 +8,10 @@ killed in between, lond's workers tell them. Where access became narrower, older
 Promises: what :func:`publish` has returned from is on disk, the version before it kept as NAME.N.EXT; each
 subscriber has been sent ``update:PATH`` as a critical message, which is done or on disk.
 
-Raises: NotHomeServer, ResourceNotFound (no such author), HostUnreachable; ValueError for a content over
-lonMaxResource, or a path that is no current version; SpoolError, Busy, OSError for trouble of this machine: the
-old version stands then. Logs each publication (info), and what a subscriber answers that it should not (warning).
+Raises: NotHomeServer, NoSuchUser (the author), HostUnreachable; ValueError for a content over lonMaxResource, a path
+that is no current version, or readers of a domain that has no host; TypeError; SpoolError, Busy, OSError for trouble of
+this machine: the old version stands then. Logs each publication (info), and what a subscriber answers that it should
+not (warning).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from dataclasses import dataclass, field, replace
 from typing import BinaryIO, NamedTuple
 
 from common.errors import LonError, SpoolError
+from common.hosts_table import shown
 from common.metadata import Metadata, MetadataError
 from common.resource_directory import directory, locked, root_of
 from common.resource_files import FILE_MODE, new_name, read_metadata, remove
@@ -35,8 +37,7 @@ from common.resource_versions import older_paths
 from common.subscriptions import Subscriber, forget, subscribers
 from lonnet.deadline import Deadline, limit
 from lonnet.errors import DeliveryFailed, NotHomeServer, RemoteError, UnexpectedReply
-from lonnet.homes import Net
-from lonnet.replication import home_of
+from lonnet.homes import Net, UserName, home_server
 from lonnet.replies import Delivery, failure
 
 log = logging.getLogger(__name__)
@@ -81,8 +82,10 @@ def require_home(net: Net, path: ResourcePath) -> None:
     """Nothing, if this host is the author's home server.
 
     :raises NotHomeServer: it is not.
+    :raises NoSuchUser: there is no such author.
     """
-    home = home_of(net, path, Deadline(limit(None, net.site.config.request_timeout)))
+    author = UserName(path.author, path.domain)
+    home = home_server(net, author, Deadline(limit(None, net.site.config.request_timeout)))
     if home != net.site.own.id:
         raise NotHomeServer(str(path), home)
 
@@ -95,6 +98,7 @@ def publish(net: Net, path: ResourcePath, source: BinaryIO, metadata: Metadata) 
     """
     if path.version is not None:
         raise ValueError(f"{path} is the name of an older version; publish under a name without a number")
+    _check(net, source, metadata)
     require_home(net, path)
     config = net.site.config
     jobs = ResourceJobs(jobs_path(config))
@@ -124,6 +128,21 @@ def publish(net: Net, path: ResourcePath, source: BinaryIO, metadata: Metadata) 
         return Publication(path, metadata.version, metadata, known, told.deliveries, told.failures, told.refusals)
     finally:
         jobs.close()
+
+
+def _check(net: Net, source: BinaryIO, metadata: Metadata) -> None:
+    """Nothing, if a publication can be made of these.
+
+    :raises TypeError: they are something else.
+    :raises ValueError: they let a domain read that has no host.
+    """
+    if not hasattr(source, "read"):
+        raise TypeError(f"source must be a file that is open for reading bytes, not {type(source).__name__}")
+    if not isinstance(metadata, Metadata):
+        raise TypeError(f"metadata must be common.metadata.Metadata, not {type(metadata).__name__}")
+    for domain in metadata.domains:
+        if not net.site.table.in_domain(domain):
+            raise ValueError(f"{shown(domain)} may not read: no host of hosts.tab is of this domain")
 
 
 def _older(at: int, path: ResourcePath) -> dict[ResourcePath, Metadata]:

@@ -70,6 +70,8 @@ class Resources:
         :param source: its content, read to the end.
         :param metadata: version, length and digest are filled in.
         :raises NotHomeServer: this is another host.
+        :raises NoSuchUser: there is no such author.
+        :raises ValueError: the copyright names a domain that has no host in hosts.tab.
         """
         return publish(self._net, ResourcePath.parse(path), source, metadata)
 

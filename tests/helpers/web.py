@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from common.hosts_table import Host, HostsTable
 from common.site import Site
 from lonnet.client import Lonnet
 from lonnet.handlers import create_app
@@ -36,8 +37,11 @@ class NetInMemory(Lonnet):
         return self.fake.critical(command, host, timeout)
 
 
-def network(directory: Path, own: str = HERE, **settings: Any) -> NetInMemory:
-    """Three hosts of msu; smith (password secret) and jones live on msul1."""
+def network(directory: Path, own: str = HERE, others: Sequence[str] = (), **settings: Any) -> NetInMemory:
+    """Three hosts of msu; smith (password secret) and jones live on msul1.
+
+    :param others: further domains, of one host each, which nobody asks.
+    """
     fake = FakeNet([HERE, HOME, OTHER], own)
     for user, password in (("smith", "secret"), ("jones", "another")):
         fake.londs[HOME].do_makeuser("msu", user, "internal", password)
@@ -49,7 +53,9 @@ def network(directory: Path, own: str = HERE, **settings: Any) -> NetInMemory:
         "secure_cookies": False,
         **settings,
     }
-    site = replace(fake.site, config=replace(fake.site.config, **settings, def_domain="msu"))
+    strangers = {f"{name}l1": Host(f"{name}l1", name, "library", f"{name}.example.org", "") for name in others}
+    table = HostsTable({**fake.site.table.hosts, **strangers})
+    site = replace(fake.site, table=table, config=replace(fake.site.config, **settings, def_domain="msu"))
     return NetInMemory(site, fake)
 
 

@@ -21,6 +21,7 @@ from lonnet import Delivery, Lonnet
 from lonnet.errors import (
     AccessDenied,
     HostUnreachable,
+    NoSuchUser,
     NotHomeServer,
     ResourceNotFound,
     TransferFailed,
@@ -151,7 +152,7 @@ def test_published_on_the_home_server_alone(at: At, home: Lonnet, path: str) -> 
         publish(at(ACCESS), path, b"one")
     with pytest.raises(ValueError, match="older version"):
         publish(home, "msu/smith/a.1.html", b"one")
-    with pytest.raises(ResourceNotFound):
+    with pytest.raises(NoSuchUser, match="nobody:msu"):
         publish(home, "msu/nobody/a.html", b"one")
 
 

@@ -103,6 +103,7 @@ def test_nothing_that_a_guest_must_not_do(module: str) -> None:
         (errors.DeliveryFailed("msul1"), "msul1: neither delivered nor stored (con_failed)"),
         (errors.Refused("passwd in clear"), "passwd in clear"),
         (errors.NoSuchUser("smith", "msu"), "smith:msu: no such user"),
+        (errors.NoSuchDomain("smith", "nodom"), "smith:nodom: no library server of nodom is in hosts.tab"),
         (errors.NoSuchHost("msul\n"), r"'msul\n': not in hosts.tab (no_such_host)"),
         (errors.RemoteError(2, "no such file"), "error 2: no such file"),
     ],

@@ -19,6 +19,7 @@ from common.metadata import Metadata, parse_metadata
 from common.resource_directory import locked, open_directory
 from common.resource_jobs import ResourceJobs, jobs_path
 from common.resource_path import ResourcePath
+from lonnet.errors import NoSuchUser
 from lonnet.handlers import mount
 from lonnet.handlers.authors import author_role, is_in_force
 from lonnet.handlers.raw import raw
@@ -44,7 +45,7 @@ PLANETS = b"""<problem><startouttext />Which is the largest planet?<endouttext /
 
 @pytest.fixture
 def net(tmp_path: Path) -> NetInMemory:
-    made = network(tmp_path, HOME)
+    made = network(tmp_path, HOME, others=("other", "third"))
     made.fake.londs[HOME].users["msu:smith"]["roles"] = {"%2fmsu%2f_au": "0_0"}
     return made
 
@@ -535,6 +536,30 @@ def test_upload_publish_and_publish_again(net: NetInMemory, smith: Browser, tmp_
     assert (metadata.title, metadata.author, metadata.copyright) == ("Free fall", "smith:msu", "other,third")
     page = smith.get("/adm/publish/kin/fall.html").text
     assert 'value="other,third"' in page and "127.0.0.1" in page
+
+
+def test_nobody_publishes_for_a_domain_that_is_none(net: NetInMemory, smith: Browser) -> None:
+    upload(smith, name="fall.html")
+    answer = smith.submit("/adm/publish/fall.html", {**FORM, "copyright": "domains", "domains": "other, publick"})
+    assert answer.status_code == 422 and not (net.site.config.doc_root / "res").exists()
+    assert "Not published: &#39;publick&#39; may not read: no host of hosts.tab is of this domain." in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "metadata", "error", "text"),
+    [
+        (PATH, CONTENT, Metadata(), TypeError, "source must be a file that is open for reading bytes, not bytes"),
+        (PATH, BytesIO(), {}, TypeError, "metadata must be common.metadata.Metadata, not dict"),
+        ("msu/nobody/a.html", BytesIO(), Metadata(), NoSuchUser, "nobody:msu: no such user"),
+        ("nodom/smith/a.html", BytesIO(), Metadata(), NoSuchUser, "smith:nodom: no library server of nodom is in"),
+    ],
+)
+def test_what_can_not_be_published(
+    net: NetInMemory, path: str, source: Any, metadata: Any, error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=text):
+        net.resources.publish(path, source, metadata)
+    assert not (net.site.config.doc_root / "res").exists()
 
 
 def test_a_file_keeps_its_own_name(smith: Browser) -> None:
