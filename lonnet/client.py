@@ -8,10 +8,10 @@ Promises: every call ends, at its limit at the latest (storing a critical messag
 lonc costs no answer. A reply always belongs to its request. A critical message is on disk or answered, or the
 caller hears ``con_failed``. No signals, no fork, no atexit, no output: fit for mod_wsgi.
 
-`reply` and `critical` raise ValueError for a command that can't be a request line, making a Lonnet raises ConfigError
-for a bad configuration; else nothing: what can't be had is answered with the classic strings. The typed calls above
-them (`user`, `course`, `domain`, ...) raise what :mod:`lonnet.errors` says instead. Logs a warning when sockets can't
-be reached for a reason of this machine (permission, descriptors), once for each reason.
+`reply` and `critical` raise ValueError and TypeError for what can't be a request line or a time, making a Lonnet raises
+ConfigError for a bad configuration; else nothing: what can't be had is answered with the classic strings. The typed
+calls above them (`user`, `course`, `domain`, ...) raise what :mod:`lonnet.errors` says instead. Logs a warning when
+sockets can't be reached for a reason of this machine (permission, descriptors), once for each reason.
 
 Known limits: changes of the configuration are noticed when a connection is made or an unknown host is named
 (:mod:`lonnet.site_watch`); hosts without an IP in hosts.tab that are new are then looked up in DNS within the call.
@@ -129,12 +129,12 @@ class Lonnet:
 
         Source: design, section 4.
         """
+        message_id = new_message_id()
+        line = self._request_line(command, f"{_CRITICAL}{message_id}:")
         if command.startswith(_CRITICAL):
             raise ValueError("command begins with critical: already; pass what comes behind its id")
         if carries_password(_encoded(command)):
             raise ValueError("a command with a password must not be stored; send it with reply()")
-        message_id = new_message_id()
-        line = self._request_line(command, f"{_CRITICAL}{message_id}:")
         limit = limit_of(timeout, self._watch.site.config.critical_timeout)
         try:
             answer = self._ask(host, line, limit).decode("utf-8", "surrogateescape")
@@ -249,6 +249,8 @@ class Lonnet:
         return self._store.store(self._watch.site, host, message).decode("utf-8", "surrogateescape")
 
     def _request_line(self, command: str, prefix: str) -> bytes:
+        if not isinstance(command, str):
+            raise TypeError(f"command must be str, not {type(command).__name__}")
         if not command:
             raise ValueError("command is empty")
         if _LINE_BREAKER(command):

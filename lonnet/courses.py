@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from lonnet.homes import UserName
 from lonnet.replies import acknowledged
-from lonnet.users import User
+from lonnet.users import User, fields_of
 from lonnet.wire import TEXT, Malformed, whole_number
 
 PARTICIPANT = "active_participant"
@@ -59,7 +59,7 @@ class Course(User):
 
     def chatretr(self, member: User, *, timeout: float | None = None) -> Chat:
         """What is in the chat room; `member` counts as present for the next minute."""
-        line = f"chatretr:{self._user.fields}:{member.domain}:{member.name}"
+        line = f"chatretr:{self._user.fields}:{fields_of(member, 'member')}"
         return self._at_home.read(line, parse_chat, timeout) or Chat()
 
 

@@ -1,6 +1,7 @@
 """How long a call may take: the limit it was given, or the configuration's, over all requests that it makes.
 
-Promises: every limit is a finite number of seconds. Raises ValueError for what is not a time. Logs nothing.
+Promises: every limit is a finite number of seconds. Raises ValueError and TypeError for what is not a time. Logs
+nothing.
 
 Known limit: a request that must still be sent after the end gets :data:`SHORTEST`, so that a critical message is
 stored, not dropped.
@@ -21,9 +22,12 @@ def limit(timeout: float | None, default: float) -> float:
 
     :param timeout: as the caller gave it; None: `default`, and a little more for lonc's own answer.
     :raises ValueError: not more than 0, or more than :data:`LONGEST_TIMEOUT`.
+    :raises TypeError: not a number.
     """
     if timeout is None:
         return default + ALLOWANCE
+    if not isinstance(timeout, (int, float)):
+        raise TypeError(f"timeout must be a number of seconds, not {type(timeout).__name__}")
     if not 0 < timeout <= LONGEST_TIMEOUT:
         raise ValueError(f"timeout of {timeout} s, must be more than 0 and at most {LONGEST_TIMEOUT:.0f}")
     return timeout

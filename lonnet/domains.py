@@ -22,7 +22,7 @@ from lonnet.deadline import Deadline, limit
 from lonnet.home_calls import HomeCalls
 from lonnet.homes import Net, UserName
 from lonnet.replies import Delivery, delivered, nothing_there, parsed
-from lonnet.wire import TEXT, answered, checked_name, items, key_list, pairs, question
+from lonnet.wire import TEXT, answered, checked_mapping, checked_name, items, key_list, pairs, question
 
 ALL_COURSES = "."
 
@@ -53,7 +53,7 @@ class Domain:
         Source: classic-protocol, section 4, as for all calls here.
         """
         by_user: dict[str, list[str]] = defaultdict(list)
-        for id, user in users.items():
+        for id, user in checked_mapping(users, "users").items():
             by_user[user].append(id)
         results = [self._put_ids(user, ids, timeout) for user, ids in by_user.items()]
         return Delivery.DELAYED if Delivery.DELAYED in results else Delivery.DONE
@@ -76,7 +76,8 @@ class Domain:
         :param courses: by course id a list of texts: the description, then whatever else is to be known.
         :param host: the home server of these courses.
         """
-        entries = "&".join([f"{key_list(TEXT, [id])}={_parts(texts)}" for id, texts in courses.items()])
+        listed = checked_mapping(courses, "courses").items()
+        entries = "&".join([f"{key_list(TEXT, [id])}={_parts(texts)}" for id, texts in listed])
         seconds = limit(timeout, self._net.site.config.critical_timeout)
         reply = self._net.critical(f"courseidput:{self.name}:{entries}", host, seconds)
         return delivered(host, "courseidput", reply)

@@ -36,6 +36,7 @@ from lonnet.wire import (
     Codec,
     Text,
     answered,
+    checked_mapping,
     checked_namespace,
     items,
     key_list,
@@ -92,7 +93,9 @@ class Records(Generic[Text]):
         :param amounts: by key.
         :raises RemoteError: 22, a stored value is no number; nothing was changed.
         """
-        added = {key: self._codec.from_bytes(_number(amount)) for key, amount in amounts.items()}
+        added = {
+            key: self._codec.from_bytes(_number(amount)) for key, amount in checked_mapping(amounts, "amounts").items()
+        }
         return self._at_home.tell(self._line("inc", namespace, pairs(self._codec, added)), timeout)
 
     def delete(self, namespace: str, *keys: Text, timeout: float | None = None) -> Delivery:

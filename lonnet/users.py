@@ -191,7 +191,7 @@ class User(Records[str]):
         return self._change_roles("rolesdel", by, key_list(TEXT, roles), timeout)
 
     def _change_roles(self, command: str, by: User, roles: str, timeout: float | None) -> Delivery:
-        line = f"encrypt:{command}:{by.domain}:{by.name}:{self._user.fields}:{roles}"
+        line = f"encrypt:{command}:{fields_of(by, 'by')}:{self._user.fields}:{roles}"
         return self._at_home.tell(line, timeout)
 
     def _account(
@@ -226,6 +226,17 @@ class User(Records[str]):
         except NoSuchUser:
             return
         raise UserExists(self.name, self.domain)
+
+
+def fields_of(user: User, what: str) -> str:
+    """The two fields of a request, ``DOMAIN:USER``, for a user who was given to a call.
+
+    :param what: which argument it is, for the error.
+    :raises TypeError: it is no :class:`User`.
+    """
+    if not isinstance(user, User):
+        raise TypeError(f"{what} must be a user, as net.user(NAME, DOMAIN) is one, not {type(user).__name__}")
+    return f"{user.domain}:{user.name}"
 
 
 def _checked_type(kind: str) -> str:

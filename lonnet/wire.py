@@ -6,8 +6,8 @@ UTF-8 come out of :data:`TEXT` as surrogates (surrogateescape) and go in again a
 Promises: whatever a text holds, what is made of it is one field: letters, digits, ``_`` and ``%``; reading gives
 the text back. What comes from the wire is read in any spelling, or :class:`Malformed` is raised.
 
-Raises: ValueError and TypeError for what the caller may not send; their texts never hold the text itself, which may
-be a password. Logs nothing.
+Raises: ValueError and TypeError for what the caller may not send; their texts may name a key, and never hold another
+text, which may be a password. Logs nothing.
 
 Source: classic-protocol, section 4.
 """
@@ -17,12 +17,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from common.escape import escape, unescape
 from common.hosts_table import DOMAIN
 
 Text = TypeVar("Text", str, bytes)
+Values = TypeVar("Values", bound="Mapping[Any, Any]")
 
 _NAME = DOMAIN  # domains, users and namespaces have one form
 _WHOLE = re.compile("[0-9]{1,15}")
@@ -95,6 +96,17 @@ def checked_namespace(namespace: str) -> str:
     return checked_name(namespace.replace("/", "_") if isinstance(namespace, str) else namespace, "namespace")
 
 
+def checked_mapping(values: Values, what: str) -> Values:
+    """`values`, if they are a mapping.
+
+    :param what: they are, for the error: ``values``.
+    :raises TypeError: they are not.
+    """
+    if not isinstance(values, Mapping):
+        raise TypeError(f"{what} must be a mapping, such as a dict, not {type(values).__name__}")
+    return values
+
+
 def key_list(codec: Codec[Text], keys: Iterable[Text]) -> str:
     """``KEY&KEY``.
 
@@ -128,8 +140,9 @@ def pairs(codec: Codec[Text], values: Mapping[Text, Text]) -> str:
     """``KEY=VALUE&KEY=VALUE``.
 
     :raises ValueError: a key is empty.
+    :raises TypeError: no mapping, or one of other things than the codec's texts.
     """
-    return "&".join([f"{_key(codec, key)}={codec.field(value)}" for key, value in values.items()])
+    return "&".join([_pair(codec, key, value) for key, value in checked_mapping(values, "values").items()])
 
 
 def items(reply: str) -> Iterator[tuple[str, str]]:
@@ -155,8 +168,23 @@ def whole_number(field: str) -> int:
     return int(field)
 
 
+def _pair(codec: Codec[Text], key: Text, value: Text) -> str:
+    name = _key(codec, key)
+    try:
+        return f"{name}={codec.field(value)}"
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"value of {_shown(key)}: {error}") from None
+
+
 def _key(codec: Codec[Text], key: Text) -> str:
-    field = codec.field(key)
+    try:
+        field = codec.field(key)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"key {_shown(key)}: {error}") from None
     if not field:
         raise ValueError("a key must not be empty")
     return field
+
+
+def _shown(key: object) -> str:
+    return f"{key!r:.80}"

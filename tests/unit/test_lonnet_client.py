@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -125,6 +126,12 @@ def test_what_is_no_request_line_is_refused(
     assert not site.config.delayed_dir.exists()
 
 
+@pytest.mark.parametrize("call", [Lonnet.reply, Lonnet.critical])
+def test_bytes_are_no_request_line(site: Site, call: Callable[[Lonnet, Any, str], str]) -> None:
+    with pytest.raises(TypeError, match="command must be str, not bytes"):
+        call(Lonnet(site), b"ping", "msul2")
+
+
 def test_longest_request_line(tmp_path: Path) -> None:
     net = Lonnet(a_site(tmp_path, "msul1", max_request=1024))
     with ScriptedChild(tmp_path / "msul1", echoes):
@@ -141,6 +148,11 @@ def test_critical_within_critical_is_refused(site: Site) -> None:
 def test_what_is_no_time_is_refused(site: Site, timeout: float) -> None:
     with pytest.raises(ValueError, match="timeout"):
         Lonnet(site).reply("ping", "msul2", timeout)
+
+
+def test_a_text_is_no_time(site: Site) -> None:
+    with pytest.raises(TypeError, match="timeout must be a number of seconds, not str"):
+        Lonnet(site).reply("ping", "msul2", "x")  # type: ignore[arg-type]
 
 
 def test_no_child(site: Site) -> None:

@@ -204,6 +204,14 @@ def test_dump_of_a_part(net: FakeNet, smith: User) -> None:
         (lambda u: u.put("a:b", {}), ValueError),
         (lambda u: u.put("ns", {"": "x"}), ValueError),
         (lambda u: u.put("ns", {"a": 1}), TypeError),
+        (lambda u: u.put("ns", ["a"]), TypeError),
+        (lambda u: u.put("ns", "a=b"), TypeError),
+        (lambda u: u.newput("ns", None), TypeError),
+        (lambda u: u.store("ns", "r", ["a"]), TypeError),
+        (lambda u: u.inc("ns", ["a"]), TypeError),
+        (lambda u: u.rolesput(["/msu"], by=u), TypeError),
+        (lambda u: u.rolesput({"/msu": "1"}, by="jones"), TypeError),
+        (lambda u: u.rolesdel("/msu", by=None), TypeError),
         (lambda u: u.get("ns", b"a"), TypeError),
         (lambda u: u.store("ns", "", {}), ValueError),
         (lambda u: u.store("ns", "r", {"timestamp": "1"}), ValueError),
@@ -458,6 +466,23 @@ def test_ids_lie_on_the_home_servers_of_their_users(net: FakeNet) -> None:
     with pytest.raises(HostUnreachable):
         domain.idget("C1", "A1")
     assert domain.idput({"A3": "smith", "C2": "course1"}) is Delivery.DELAYED
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda net: Domain(net, "msu").idput(["A1"]), "users must be a mapping, such as a dict, not list"),
+        (
+            lambda net: Domain(net, "msu").courseidput("msu_1", "msul1"),
+            "courses must be a mapping, such as a dict, not str",
+        ),
+        (lambda net: Course(net, "course1", "msu").chatretr("smith"), "member must be a user"),
+    ],
+)
+def test_what_is_of_a_wrong_type_is_not_sent(net: FakeNet, call: Callable[[FakeNet], object], text: str) -> None:
+    with pytest.raises(TypeError, match=text):
+        call(net)
+    assert net.sent == []
 
 
 def test_courses_are_listed(net: FakeNet) -> None:
