@@ -226,6 +226,7 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
         "that address has to wait; said for each try", "nothing, or the firewall"),
     "log-in of %s is not in the activity log: %s": (
         "the user is in, but the home server could not be told", "look at the link to the home server"),
+    "%s deleted from the construction space by %s": ("an author has deleted a file; what is published of it stays", ""),
     "upload of %s by %s": ("an author has put a file into the construction space", ""),
     "%s can't be shown: %s": ("a problem's file is not one that this server understands", "tell its author"),
     "the delivery of %s to %s is not counted: %s": (

@@ -8,7 +8,7 @@ there. An uploaded file is on disk, whole, before it takes its place.
 Raises: ValueError for a name that no resource can have, TooLarge, OSError: FileNotFoundError, NotADirectoryError (a
 part of the path is a file), IsADirectoryError (there are files below the name). Logs nothing.
 
-Known limits: at most :data:`MAX_FILES` files are listed.
+Known limits: at most :data:`MAX_FILES` files are listed. The directories of deleted files stay.
 """
 
 from __future__ import annotations
@@ -107,6 +107,16 @@ class Construction:
         path = self.path(name)
         with directory(self._root, path) as at:
             return os.fdopen(open_regular(at, path.name), "rb")
+
+    def delete(self, name: str) -> None:
+        """Delete a file; what is published of it stays.
+
+        :raises FileNotFoundError: there is none.
+        """
+        path = self.path(name)
+        with directory(self._root, path) as at:
+            os.unlink(path.name, dir_fd=at)
+            os.fsync(at)
 
     def drafts(self) -> list[Draft]:
         """All files, by name."""

@@ -1,4 +1,4 @@
-"""/adm/publish: authors bring files into their construction space, publish them, and see who has subscribed.
+"""/adm/publish: authors bring files into their construction space, publish or delete them, and see who has subscribed.
 
 Only for authors (:mod:`lonnet.handlers.authors`), on their home server.
 
@@ -6,13 +6,14 @@ Promises: a file that is not understood as what its name says (a problem with a 
 that the page reports is on disk, and each subscriber has been told or will be. A published resource that can't be read
 is shown as such; the others, and the way to publish it again, stay.
 
-Raises what :mod:`lonnet.resources` and :mod:`lonnet.records` raise. Logs uploads (info).
+Raises what :mod:`lonnet.resources` and :mod:`lonnet.records` raise. Logs uploads and deletions (info).
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timezone
 from functools import wraps
 from typing import BinaryIO, ParamSpec, cast
@@ -101,8 +102,8 @@ def upload() -> Response:
 def draft(name: str) -> Response:
     """One file: what is published of it, who has a copy, and the form to publish it."""
     path = _path(name)
-    with _open(name):
-        return _draft(name, path)
+    with _open(name) as file:
+        return _draft(name, path, _fault(path, file))
 
 
 @publish.post("/adm/publish/<path:name>")
@@ -118,6 +119,26 @@ def publication(name: str) -> Response:
         except (ValueError, ProblemError) as error:
             return _draft(name, path, f"Not published: {error}.", 422)
     return make_response(render("published.html", name=name, publication=done))
+
+
+@publish.get("/adm/delete/<path:name>")
+@author_required
+def delete_question(name: str) -> Response:
+    """Ask before a file is deleted."""
+    path = _path(name)
+    with _open(name):
+        return make_response(render("delete.html", name=name, path=path, published=any(_published(path))))
+
+
+@publish.post("/adm/delete/<path:name>")
+@author_required
+def deletion(name: str) -> Response:
+    """Delete a file from the construction space."""
+    path = _path(name)
+    with _open(name), suppress(FileNotFoundError):  # another window of the author's was faster
+        _construction().delete(name)
+        log.info("%s deleted from the construction space by %s", path, logged_in().name)
+    return cast(Response, redirect(url_for("lonnet_publish.space"), 303))
 
 
 def _construction() -> Construction:
@@ -144,6 +165,15 @@ def _check(path: ResourcePath, file: BinaryIO) -> None:
     if path.extension == "problem":
         parse_problem(file.read(MAX_BYTES + 1))
         file.seek(0)
+
+
+def _fault(path: ResourcePath, file: BinaryIO) -> str:
+    """Why the file can't be published as it is; empty: it can be."""
+    try:
+        _check(path, file)
+    except ProblemError as error:
+        return f"It can't be published as it is: {error}."
+    return ""
 
 
 def _metadata() -> Metadata:

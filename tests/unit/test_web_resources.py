@@ -390,7 +390,7 @@ def test_a_problem_is_asked_graded_and_stored(net: NetInMemory, jones: Browser) 
     assert "Not right yet" in jones.get(f"/res/{PROBLEM}").text
     hand_in(jones, "3.0e8")
     page = jones.get(f"/res/{PROBLEM}").text
-    assert "You have solved this problem with try 2." in page and "3e6 m/s" in page and 'name="answer"' not in page
+    assert "You have solved this problem on try 2." in page and "3e6 m/s" in page and 'name="answer"' not in page
     stored = net.user("jones", "msu").restore("problems", PROBLEM)
     assert [dict(version.values) for version in stored.versions] == [
         {"answer": "3e6", "award": "incorrect", "version": "1", "host": HOME},
@@ -531,11 +531,11 @@ def test_upload_publish_and_publish_again(net: NetInMemory, smith: Browser, tmp_
     upload(smith, b"better", name="kin/fall.html")
     subscribe(tmp_path)
     answer = smith.submit("/adm/publish/kin/fall.html", {**FORM, "copyright": "domains", "domains": "other, third"})
-    assert "Version 2 is published" in answer.text and HERE in answer.text
+    assert "Version 2 is published" in answer.text and f'<td data-label="Host">{HERE}</td>' in answer.text
     metadata = net.resources.fetch(PATH).metadata
     assert (metadata.title, metadata.author, metadata.copyright) == ("Free fall", "smith:msu", "other,third")
     page = smith.get("/adm/publish/kin/fall.html").text
-    assert 'value="other,third"' in page and "127.0.0.1" in page
+    assert 'value="other,third"' in page and '<td data-label="Address">127.0.0.1</td>' in page
 
 
 def test_nobody_publishes_for_a_domain_that_is_none(net: NetInMemory, smith: Browser) -> None:
@@ -645,10 +645,46 @@ def test_symbolic_links_in_the_construction_space_lead_nowhere(smith: Browser, t
 
 def test_a_problem_with_a_mistake_is_not_published(net: NetInMemory, smith: Browser) -> None:
     upload(smith, b"<problem>\n<script/></problem>", "light.problem")
+    page = smith.get("/adm/publish/light.problem").text
+    assert "It can&#39;t be published as it is: line 2: the element script in problem is not understood." in page
     answer = smith.submit("/adm/publish/light.problem", {**FORM, "title": "<b>T</b>"})
     assert answer.status_code == 422 and "line 2: the element script in problem is not understood" in answer.text
     assert "&lt;b&gt;T&lt;/b&gt;" in answer.text
     assert smith.get("/res/msu/smith/light.problem").status_code == 404
+
+
+def test_a_good_problem_has_no_faults(smith: Browser) -> None:
+    upload(smith, LIGHT, "light.problem")
+    assert 'role="alert"' not in smith.get("/adm/publish/light.problem").text
+
+
+def test_a_file_is_deleted_after_a_question(smith: Browser, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    upload(smith, name="kin/fall.html")
+    smith.submit("/adm/publish/kin/fall.html", FORM)
+    assert 'href="/adm/delete/kin/fall.html"' in smith.get("/adm/publish/kin/fall.html").text
+    question = smith.get("/adm/delete/kin/fall.html").text
+    assert "Delete kin/fall.html?" in question and f"/res/{PATH}</a> stays" in question
+    assert (tmp_path / "construction" / PATH).exists()
+    answer = smith.submit("/adm/delete/kin/fall.html", {})
+    assert (answer.status_code, answer.location) == (303, "/adm/publish")
+    assert "Nothing is here yet" in smith.get("/adm/publish").text
+    assert f"{PATH} deleted from the construction space by smith:msu" in caplog.text
+    assert smith.get(f"/res/{PATH}").data == CONTENT
+    assert smith.get("/adm/delete/kin/fall.html").status_code == 404
+
+
+def test_what_is_not_the_author_s_file_is_not_deleted(smith: Browser, jones: Browser, tmp_path: Path) -> None:
+    upload(smith, name="kin/fall.html")
+    space = tmp_path / "construction" / "msu" / "smith"
+    (space / "link.html").symlink_to(tmp_path / "outside" / "secret.html")
+    (space / "d.html").mkdir()
+    assert smith.post("/adm/delete/kin/fall.html", {}).status_code == 403, "without the form's token"
+    assert jones.submit("/adm/logout", {}, "/adm/delete/kin/fall.html").status_code == 403
+    for name in ("link.html", "d.html", "kin", "../smith/kin/fall.html", "other.html"):
+        assert smith.submit("/adm/delete/kin/fall.html", {}, f"/adm/delete/{name}").status_code == 404
+    assert {path.name for path in space.iterdir()} == {"kin", "link.html", "d.html"}
+    assert (space / "kin" / "fall.html").exists()
 
 
 @pytest.mark.parametrize(

@@ -166,6 +166,7 @@ def test_another_site_s_forms_change_nothing(site: Site, enter: Enter) -> None:
     for browser, page in (
         (author, "/adm/publish"),
         (author, "/adm/publish/light.problem"),
+        (author, "/adm/delete/light.problem"),
         (learner, f"/res/{problem}"),
         (learner, "/adm/logout"),
     ):

@@ -105,7 +105,7 @@ def test_a_learner_solves_a_problem(site: Site, chrome: Chrome, screenshot: Scre
     assert "Not right yet" in main_text(chrome)
     screenshot("5-wrong")
     answer(chrome, "19.6")
-    assert "You have solved this problem with try 2." in main_text(chrome)
+    assert "You have solved this problem on try 2." in main_text(chrome)
     rows = [row.text for row in chrome.find_elements(By.CSS_SELECTOR, "tbody tr")]
     assert [row.partition(" 20")[0] for row in rows] == ["2 19.6 m/s right", "1 9.81 m/s wrong"]
     screenshot("6-right")
