@@ -88,6 +88,7 @@ def find_user(directory: Path, domain: bytes, user: bytes | None) -> ClassicUser
 def find_all_users(directory: Path, domain: bytes) -> list[ClassicUser]:
     """All users of a domain, by name: `directory` is the domain's, or that of all domains.
 
+    :raises UnknownUser: there is none.
     :raises OSError: it can't be read.
     """
     root = _domain_root(directory, domain)
@@ -96,6 +97,10 @@ def find_all_users(directory: Path, domain: bytes) -> list[ClassicUser]:
         user = os.fsencode(place.name)
         if is_name(user) and _expected(root, user) == place and (place / PASSWD).exists():
             found.append(ClassicUser(domain, user, place))
+    if not found:
+        raise UnknownUser(
+            f"no user of {domain.decode('ascii')} below {directory}; give the directory of all domains, or of one"
+        )
     return sorted(found, key=lambda one: one.user)
 
 

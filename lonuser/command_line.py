@@ -51,7 +51,7 @@ _EPILOG = epilog(
         (str(os.EX_OK), "done, or nothing to do"),
         (str(os.EX_USAGE), "wrong use"),
         (str(os.EX_DATAERR), "bad data: an archive, a classic directory, a password"),
-        (str(os.EX_NOUSER), "this host is not the user's home server"),
+        (str(os.EX_NOUSER), "this host is not the user's home server, or no such user is in a classic directory"),
         (str(os.EX_UNAVAILABLE), "not possible now: already there, at home elsewhere, disk full"),
         (str(os.EX_NOPERM), "not run as the user that the daemons run as"),
         (str(os.EX_CONFIG), "the configuration is wrong, or this is an access server"),

@@ -40,7 +40,8 @@ use strict; use GDBM_File; use IO::Handle; binmode STDIN; binmode STDOUT;
 sub frame { print pack('a N/a* N/a*', @_); }
 sub show {
     my %hash;
-    tie(%hash, 'GDBM_File', $_[0], &GDBM_READER, 0) or die "$!\n";
+    open(my $file, '<', $_[0]) or die "$!\n";  # $! says nothing certain of what GDBM complains of
+    tie(%hash, 'GDBM_File', $_[0], &GDBM_READER, 0) or die(($GDBM_File::gdbm_errno || 'no word from GDBM') . "\n");
     while (my ($key, $value) = each %hash) { frame('D', $key, $value); }
     untie %hash;
 }

@@ -184,9 +184,10 @@ class _ClassicRun:
             shown = ", ".join(f"{name} ({count})" for name, count in self._left.most_common(MAX_FAULTS_SHOWN))
             self._note(f"not records, so not imported: {shown}{' ...' if len(self._left) > MAX_FAULTS_SHOWN else ''}")
         if failed or self._faulty:
+            again = "import again with --merge" if self._faulty else "import again"
             raise BadData(
                 f"of {users} users {failed} were not imported and {self._faulty} not wholly; see the lines above, "
-                "correct the files, then import again with --merge"
+                f"correct the files, then {again}"
             )
 
     def _note(self, line: str) -> None:

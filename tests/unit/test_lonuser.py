@@ -414,6 +414,7 @@ class TestImportClassic:
         assert said.code == 65
         assert said.out.startswith("3 users: 2 new, 0 here already and not touched, 1 failed; added 1 namespaces, 3 ")
         assert "msu:c1 is not imported: " in said.err and "\x1b" not in said.err
+        assert said.err.endswith("correct the files, then import again\n"), "nobody is here in part"
         assert read_account(here.home("jones")) == Account("internal", "abNANd1rDfiNc")
         (classic / "msu/c/1/_/c1/passwd").write_text("none:\n")
         said = here.run("import-classic", classic, "--all")
@@ -421,6 +422,12 @@ class TestImportClassic:
             0,
             "3 users: 1 new, 2 here already and not touched, 0 failed",
         )
+
+    def test_all_of_a_directory_without_users(self, here: Machine, tmp_path: Path) -> None:
+        (tmp_path / "wrong").mkdir()
+        said = here.run("import-classic", tmp_path / "wrong", "--all")
+        assert (said.code, said.out) == (67, "")
+        assert f"no user of msu below {tmp_path / 'wrong'}; give the directory of all domains, or of one" in said.err
 
     def test_progress_is_for_a_terminal(self, here: Machine, classic: Path) -> None:
         here.on_terminal = True
@@ -434,6 +441,7 @@ class TestImportClassic:
         assert said.code == 65
         assert "grades.hist:1: not a line of history; left out" in said.err
         assert "2 more such lines or values" in said.err
+        assert said.err.endswith("correct the files, then import again with --merge\n")
         assert read_account(here.home()) == Account("unix")
 
     def test_not_from_its_own_directory(self, here: Machine) -> None:
