@@ -260,7 +260,7 @@ def make_directories(site: Site) -> None:
         try:
             directory.mkdir(mode=mode, parents=True, exist_ok=True)
         except OSError as error:
-            raise OSError(error.errno, f"{setting} can't be made: {error.strerror}", str(directory)) from error
+            raise OSError(error.errno, f"{setting}: {error.strerror}", str(directory)) from error
 
 
 class OneLine(logging.Formatter):

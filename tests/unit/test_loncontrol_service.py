@@ -92,7 +92,7 @@ def test_a_dry_run_of_loncron_leaves_nothing(write: Write, tmp_path: Path) -> No
 def test_a_directory_that_can_not_be_made_is_named(write: Write, tmp_path: Path) -> None:
     site = load_site(write())
     (tmp_path / "lonDelayedDir").touch()
-    with pytest.raises(FileExistsError, match=r"lonDelayedDir can't be made: File exists: '/.*lonDelayedDir'"):
+    with pytest.raises(FileExistsError, match=r"lonDelayedDir: File exists: '/.*lonDelayedDir'"):
         make_directories(site)
 
 
