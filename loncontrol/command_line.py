@@ -82,7 +82,8 @@ EPILOG = epilog(
     examples=(
         ("loncontrol peers -v", ""),
         ("loncontrol doctor msul2", ""),
-        ("loncontrol add-host msul2:msu:library:b.example.org:192.0.2.7 && loncontrol reload", ""),
+        ("loncontrol add-host msul2:msu:library:b.example.org:192.0.2.7", ""),
+        ("loncontrol reload", ""),
     ),
     environment=ENVIRONMENT,
     files=(*FILES, ("/etc/loncapa/manifest", "what loncontrol install has installed, for sha256sum --check")),

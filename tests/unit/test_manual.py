@@ -18,6 +18,8 @@ from loncontrol.documents.pages import pages
 from loncontrol.documents.roff import command, escaped, subcommands
 from loncontrol.installation import TABLES
 
+INDENT = 11  # columns, of what stands in a section as it is
+
 PAGES, SCRIPTS = dict(pages()), dict(scripts())
 
 
@@ -42,6 +44,13 @@ def shown(text: str) -> str:
 def test_every_page_is_shown_without_a_warning(name: str) -> None:
     text = shown(PAGES[name])
     assert f"NAME {name.rpartition('.')[0]} - " in text and "SEE ALSO" in text
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_what_is_shown_as_it_is_fits_a_terminal(name: str) -> None:
+    blocks = re.findall(r"^\.RS 4\n\.nf\n(.*?)^\.fi", PAGES[name], re.DOTALL | re.MULTILINE)
+    lines = [line.replace("\\(aq", "'").replace("\\", "") for block in blocks for line in block.splitlines()]
+    assert [line for line in lines if len(line) > 80 - INDENT] == []
 
 
 @pytest.mark.parametrize("name", PAGES)
