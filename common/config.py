@@ -217,7 +217,8 @@ def _parsed(text: str, file: str) -> tuple[Config, tuple[str, ...], list[ConfigE
         except ConfigError as fault:
             faults.append(fault)
     if not sources["lonHostID"]:
-        faults.append(ConfigError(file, 0, "lonHostID", "missing; add PerlSetVar lonHostID and this host's id"))
+        reason = "missing; loncontrol setup writes it, or add PerlSetVar lonHostID and this host's id"
+        faults.append(ConfigError(file, 0, "lonHostID", reason))
     config = Config(**{"host_id": "", **values}, sources=sources)
     faults += _pairs_at_fault(config, file)
     return config, tuple(warnings), faults

@@ -6,6 +6,8 @@ import argparse
 import getpass
 from pathlib import Path
 
+from common.config import read_config
+from common.errors import ConfigError
 from loncontrol.control import OK, argument, command_without_site, complain, say
 from loncontrol.installation import InstallationError, Outcome, Place, commands_directory, install
 
@@ -60,9 +62,18 @@ def _next_steps(place: Place) -> str:
             f"   without systemd:  useradd --system --user-group --home-dir /var/lib/loncapa "
             f"--shell /usr/sbin/nologin {place.user}\n\n"
         )
+    say_who = "Say who this host is, and learn what the other hosts' administrators need:\n\n"
+    setup = "" if _is_set_up(place) else f"{say_who}   {commands}/loncontrol setup\n\n"
     return (
-        f"\nWhat to do next.\n\n{make_user}"
-        "Say who this host is, and learn what the other hosts' administrators need:\n\n"
-        f"   {commands}/loncontrol setup\n\nThen start:\n\n{begin}\n\nSee how it is:\n\n"
+        f"\nWhat to do next.\n\n{make_user}{setup}Start:\n\n{begin}\n\nSee how it is:\n\n"
         f"   {commands}/loncontrol status\n   {commands}/loncontrol peers -v"
     )
+
+
+def _is_set_up(place: Place) -> bool:
+    """Whether the configuration says who this host is; one with a fault does not."""
+    try:
+        read_config(place.root / "etc/loncapa/loncapa.conf")
+    except ConfigError:
+        return False
+    return True

@@ -204,7 +204,10 @@ class TestLines:
     def test_missing_host_id(self, text: str) -> None:
         with pytest.raises(ConfigError) as caught:
             parse_config(text, "x.conf")
-        assert str(caught.value) == "x.conf: lonHostID: missing; add PerlSetVar lonHostID and this host's id"
+        assert (
+            str(caught.value)
+            == "x.conf: lonHostID: missing; loncontrol setup writes it, or add PerlSetVar lonHostID and this host's id"
+        )
 
     def test_only_line_feeds_count_as_line_ends(self) -> None:
         config = parsed("#\x0b\x0c\x1c\x85\u2028 still the comment", "PerlSetVar lonWindow 9")

@@ -61,6 +61,16 @@ def test_what_is_given_is_written_and_explained(
     assert "is not an address of this machine" not in said
 
 
+def test_who_is_set_up_is_not_asked_to_do_it_again(
+    root: Path, control: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for is_set_up in (False, True):
+        assert main(["install", "--root", str(root)]) == 0
+        assert ("Say who this host is" in capsys.readouterr().out) is not is_set_up
+        assert control("setup", *ANSWERS) == 0
+        capsys.readouterr()
+
+
 def test_again_with_the_same_answers_nothing_changes(
     root: Path, control: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
