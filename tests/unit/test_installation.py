@@ -291,3 +291,9 @@ def test_logrotate_takes_no_notice_of_the_new_version_beside_an_edited_file(plac
     read = subprocess.run(command, capture_output=True, text=True, timeout=60).stderr
     assert "reading config file loncapa\n" in read
     assert "duplicate log entry" not in read and "reading config file loncapa.dpkg-dist" not in read
+
+
+def test_apache_needs_the_same_modules_everywhere() -> None:
+    texts = [(ROOT / name).read_text() for name in ("conf/apache2/loncapa.conf", "docs/operations.md")]
+    assert [re.findall("a2enmod (.*?);", text) for text in texts] == [["ssl wsgi headers"]] * 2
+    assert all("apt install apache2 libapache2-mod-wsgi-py3" in text and "loncapa-net[web]" in text for text in texts)
