@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from common.config import Config
 from common.errors import ConfigError
-from common.hosts_table import Host, parse_hosts
+from common.hosts_table import Domain, Host, parse_hosts
 from common.settings import SETTINGS
 from common.site import dns
 
@@ -30,9 +30,12 @@ class Question:
     explanation: str
 
 
+OPTIONAL = ("domain-name", "address")  # nobody needs to be asked for these
+
 QUESTIONS = (
     Question("host-id", "Host id", "the short name of this server in the network, e.g. msul1; never changed later"),
     Question("domain", "Domain", "the institution's short name, the same on all its servers, e.g. msu"),
+    Question("domain-name", "Domain's name", "the institution's full name, for domain.tab; empty: none"),
     Question("role", "Role", "library: keeps users' records and authors' resources; access: hosts sessions"),
     Question("hostname", "Host name", "this server's full name in DNS"),
     Question("address", "Address", "the IP address under which the other hosts reach it; empty: looked up in DNS"),
@@ -56,6 +59,10 @@ def checked(name: str, answer: str) -> str:
         except ValueError:
             raise BadAnswer(f"{answer!r} is not {_MAIL.parse.allowed}") from None
         return answer
+    if name == "domain-name":
+        if ":" in answer or not answer.isprintable():
+            raise BadAnswer("it must be one line without a colon")
+        return answer
     fields = {"host-id": "x", "domain": "x", "role": "library", "hostname": "x", "address": "", name: answer}
     try:
         [host] = parse_hosts(_line(fields), "").values()
@@ -77,12 +84,16 @@ def _line(answers: Mapping[str, str]) -> str:
     return ":".join((*(answers[name] for name in ("host-id", "domain", "role", "hostname")), written))
 
 
-def guesses(config: Config | None, known: Mapping[str, Host], given: Mapping[str, str]) -> dict[str, str]:
+def guesses(
+    config: Config | None, known: Mapping[str, Host], domains: Mapping[str, Domain], given: Mapping[str, str]
+) -> dict[str, str]:
     """What is likely: from the files as they are, then from the machine's own name.
 
     :param given: the answers so far; the host id decides which line of hosts.tab is ours.
     """
     found = {"email": config.adm_email} if config else {}
+    if domain := domains.get(given.get("domain", "")):
+        found["domain-name"] = domain.description
     host_id = given.get("host-id") or (config.host_id if config else "")
     if host_id:
         found["host-id"] = host_id

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from common.config import Config, read_config
 from common.errors import ConfigError
-from common.hosts_table import Host, parse_hosts
+from common.hosts_table import Domain, Host, parse_domains, parse_hosts
 from common.site import Site, bind_address
 from common.text_file import read_text
-from loncontrol.answers import QUESTIONS, BadAnswer, ask, checked, guesses, record
+from loncontrol.answers import OPTIONAL, QUESTIONS, BadAnswer, ask, checked, guesses, record
 from loncontrol.control import (
     FAILED,
     NOT_ALLOWED,
@@ -54,7 +54,7 @@ def setup(conf: Path, options: argparse.Namespace) -> int:
     conf = root / "etc/loncapa/loncapa.conf" if options.root else conf
     try:
         answers = _answers(conf, options)
-        draft = _draft(conf, root, answers, options.domain_name)
+        draft = _draft(conf, root, answers)
         site = draft.check()
         if code := _write(draft, _replaced(conf, draft, answers), options.yes):
             return code
@@ -72,24 +72,26 @@ def setup(conf: Path, options: argparse.Namespace) -> int:
     return OK
 
 
-def _known(conf: Path) -> tuple[Config | None, dict[str, Host]]:
+def _known(conf: Path) -> tuple[Config | None, dict[str, Host], dict[str, Domain]]:
     """What the files say already; an installation's empty configuration says nothing."""
     try:
         config, _ = read_config(conf)
     except ConfigError:
         config = None
-    hosts_tab = (config.tab_dir if config else conf.parent) / "hosts.tab"
-    return config, parse_hosts(read_text(hosts_tab), str(hosts_tab)) if hosts_tab.exists() else {}
+    tables = config.tab_dir if config else conf.parent
+    hosts_tab, domain_tab = tables / "hosts.tab", tables / "domain.tab"
+    hosts = parse_hosts(read_text(hosts_tab), str(hosts_tab)) if hosts_tab.exists() else {}
+    return config, hosts, parse_domains(read_text(domain_tab), str(domain_tab)) if domain_tab.exists() else {}
 
 
 def _answers(conf: Path, options: argparse.Namespace) -> dict[str, str]:
     given = {q.name: getattr(options, q.name.replace("-", "_")) for q in QUESTIONS}
-    config, known = _known(conf)
+    known = _known(conf)
     asking = sys.stdin.isatty() and not options.yes
     answers: dict[str, str] = {}
     missing = []
     for question in QUESTIONS:
-        answer, guess = given[question.name], guesses(config, known, answers).get(question.name)
+        answer, guess = given[question.name], guesses(*known, answers).get(question.name)
         if answer is not None:
             try:
                 answers[question.name] = checked(question.name, answer)
@@ -97,7 +99,7 @@ def _answers(conf: Path, options: argparse.Namespace) -> dict[str, str]:
                 raise BadAnswer(f"--{question.name}: {error}") from None
         elif asking:
             answers[question.name] = ask(question, guess, input, say)
-        elif guess is not None or question.name == "address":
+        elif guess is not None or question.name in OPTIONAL:
             answers[question.name] = guess or ""
         else:
             missing.append(f"--{question.name}")
@@ -106,7 +108,7 @@ def _answers(conf: Path, options: argparse.Namespace) -> dict[str, str]:
     return answers
 
 
-def _draft(conf: Path, root: Path, answers: Mapping[str, str], domain_name: str | None) -> Draft:
+def _draft(conf: Path, root: Path, answers: Mapping[str, str]) -> Draft:
     text = read_text(conf) if conf.exists() else _first_text(conf, root)
     text = set_value(text, "lonHostID", answers["host-id"])
     if answers["email"]:
@@ -115,10 +117,11 @@ def _draft(conf: Path, root: Path, answers: Mapping[str, str], domain_name: str 
     hosts = draft.table("hosts.tab") or empty_table("hosts")
     own = parse_hosts(hosts, str(draft.config.tab_dir / "hosts.tab")).get(answers["host-id"])
     draft.set_table("hosts.tab", set_record(hosts, record(answers, own.extra if own else ())))
-    domains = draft.table("domain.tab") or empty_table("domain")
-    domain = answers["domain"]
-    if domain_name is not None or record_of(domains, domain) is None:
-        draft.set_table("domain.tab", set_record(domains, f"{domain}:{domain_name or domain}"))
+    if answers["domain-name"]:
+        domains = draft.table("domain.tab") or empty_table("domain")
+        named = parse_domains(domains, str(draft.config.tab_dir / "domain.tab")).get(answers["domain"])
+        line = ":".join((answers["domain"], answers["domain-name"], *(named.extra if named else ())))
+        draft.set_table("domain.tab", set_record(domains, line))
     return draft
 
 
@@ -129,12 +132,15 @@ def _first_text(conf: Path, root: Path) -> str:
 
 def _replaced(conf: Path, draft: Draft, answers: Mapping[str, str]) -> list[str]:
     """What stands there now and would be lost."""
-    config, known = _known(conf)
+    config, known, domains = _known(conf)
     found = []
     if config and config.host_id != draft.config.host_id:
         found.append(f"{conf}: lonHostID is {config.host_id}")
     if config and answers["email"] and config.adm_email not in ("", answers["email"]):
         found.append(f"{conf}: lonAdmEMail is {config.adm_email}")
+    named = domains.get(answers["domain"])
+    if named and answers["domain-name"] not in ("", named.description):
+        found.append(f"domain.tab has {named.id}:{named.description}")
     own = known.get(answers["host-id"])
     if own and written_host(own) != record(answers, own.extra):
         found.append(f"hosts.tab has {written_host(own)}")

@@ -88,6 +88,7 @@ def test_again_with_the_same_answers_nothing_changes(
     [
         ("--address", "127.70.0.9", f"hosts.tab has {LINE}"),
         ("--host-id", "msul9", "lonHostID is msul1"),
+        ("--domain-name", "MSU", "domain.tab has msu:Michigan State University"),
         ("--email", "other@example.org", "lonAdmEMail is root@example.org"),
     ],
 )
@@ -101,13 +102,25 @@ def test_nothing_that_stands_there_is_replaced_without_a_word(
     assert said in capsys.readouterr().err
     assert {name: text(root, name) for name in before} == before
     assert control("setup", *ANSWERS, *more, option, value, "--yes") == 0
-    assert value in text(root, "loncapa.conf") + text(root, "hosts.tab")
+    assert value in text(root, "loncapa.conf") + text(root, "hosts.tab") + text(root, "domain.tab")
 
 
 def test_the_further_fields_of_the_own_line_stay(root: Path, control: Callable[..., int]) -> None:
     (root / "etc/loncapa/hosts.tab").write_text(f"# ours\n{LINE}:https:more\n{OTHER}\n")
     assert control("setup", *ANSWERS, "--address", "127.70.0.9", "--yes") == 0
     assert text(root, "hosts.tab") == f"# ours\n{LINE[:-1]}9:https:more\n{OTHER}\n"
+
+
+def test_a_domain_without_a_name_has_no_line(root: Path, control: Callable[..., int]) -> None:
+    unnamed = [answer for answer in ANSWERS if answer not in ("--domain-name", "Michigan State University")]
+    assert control("setup", *unnamed) == 0
+    assert records(root, "hosts.tab") == [LINE] and records(root, "domain.tab") == []
+
+
+def test_the_further_fields_of_a_domain_stay(root: Path, control: Callable[..., int]) -> None:
+    (root / "etc/loncapa/domain.tab").write_text("msu:MSU:krb5:more\n")
+    assert control("setup", *ANSWERS, "--yes") == 0
+    assert text(root, "domain.tab") == "msu:Michigan State University:krb5:more\n"
 
 
 def test_without_a_terminal_what_is_missing_is_named(
@@ -210,28 +223,31 @@ def test_a_person_is_asked_again_until_the_answer_is_good(
     terminal: Callable[..., list[str]],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    prompts = terminal("", "msul1", "msu", "librarian", "", "a.example.org", "127.70.0.1", "", "y")
+    prompts = terminal("", "msul1", "msu", "a:b", "MSU", "librarian", "", "a.example.org", "127.70.0.1", "", "y")
     assert control("setup") == 0
-    assert [prompt.strip() for prompt in prompts][:5] == [
+    assert [prompt.strip() for prompt in prompts][:7] == [
         "Host id:",
         "Host id:",
         "Domain:",
+        "Domain's name:",
+        "Domain's name:",
         "Role [library]:",
         "Role [library]:",
     ]
     assert "'librarian' is not one of library, access" in capsys.readouterr().out
-    assert records(root, "hosts.tab") == [LINE] and records(root, "domain.tab") == ["msu:msu"]
+    assert records(root, "hosts.tab") == [LINE] and records(root, "domain.tab") == ["msu:MSU"]
 
 
 def test_the_files_as_they_are_are_the_guesses(
     root: Path, control: Callable[..., int], terminal: Callable[..., list[str]]
 ) -> None:
     assert control("setup", *ANSWERS) == 0
-    prompts = terminal(*[""] * 6)
+    prompts = terminal(*[""] * 7)
     assert control("setup") == 0
     assert [prompt.partition("[")[2].rstrip("]: ") for prompt in prompts] == [
         "msul1",
         "msu",
+        "Michigan State University",
         "library",
         "a.example.org",
         "127.70.0.1",
