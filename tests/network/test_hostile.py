@@ -346,7 +346,8 @@ def test_five_hundred_connections_that_say_nothing(
     impatient: Federation, impatient_attacker: Attacker, measured: Measured
 ) -> None:
     fed, attacker, target = impatient, impatient_attacker, impatient.hosts[TARGET]
-    most = 1 + len(target.lond.slots()) + 1 + MAX_HANDSHAKES + SPARES + SPARES + SURPLUS  # parent, links, a late one...
+    wanted = 1 + len(target.lond.slots()) + 1 + MAX_HANDSHAKES + SPARES + SPARES + SURPLUS  # parent, links, late one
+    most = 2 * wanted  # on a busy machine those that have given up are on their way out while others take their places
     largest = 0
     with bounded(target.lond.session, measured) as look, neighbour_served(fed, measured):
         silent = []
