@@ -239,8 +239,7 @@ class Play:
 
 
 def prepare(federation: Federation, parts: Cast, domain: str) -> None:
-    """What the pages need before the daemons start: settings, and a place for sessions that nobody else may read."""
+    """What the pages need before the daemons start: settings."""
     for id in parts.web:
         host = federation.hosts[id]
         host.write_conf(**web_settings(host), lonAdministrators=f"{INSTRUCTOR}:{domain}")
-        host.site().config.ids_dir.mkdir(mode=0o700)

@@ -84,7 +84,8 @@ class Throttle:
     @contextmanager
     def _opened(self, bucket: str) -> Iterator[int]:
         """The locked file of a bucket, made if there is none."""
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # the mode is the last one's alone
+        self._directory.mkdir(mode=0o700, exist_ok=True)
         while True:
             descriptor = os.open(self._directory / bucket, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:

@@ -104,6 +104,11 @@ def test_full_buckets_have_no_file(throttle: Throttle, tmp_path: Path, clock: Fa
     assert os.listdir(tmp_path / "throttle") == []
 
 
+def test_nobody_else_looks_into_the_directories(tmp_path: Path, clock: FakeClock) -> None:
+    Throttle(tmp_path / "ids" / "throttle", 3, 10.0, clock).take(A)
+    assert [path.stat().st_mode & 0o777 for path in (tmp_path / "ids", tmp_path / "ids" / "throttle")] == [0o700] * 2
+
+
 def test_a_try_is_never_written_to_a_file_that_was_deleted(
     throttle: Throttle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
