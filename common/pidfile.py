@@ -18,10 +18,11 @@ from pathlib import Path
 
 from common.config import Config
 
-# Who asks whether a daemon runs (:func:`running_pid`) holds the lock for microseconds; a starting daemon tries again.
-PROBES = 10
-PID_DIGITS = 9
+# Who asks whether a daemon runs (:func:`running_pid`) shares the lock for microseconds, or for as long as it is held up
+# just then; a starting daemon tries again.
+PROBES = 500
 PROBE_SECONDS = 0.01
+PID_DIGITS = 9
 LOCKS = Path("/proc/locks")
 
 
@@ -71,20 +72,29 @@ class PidFile:
 
 
 def _lock(path: Path) -> int:
-    for patience in range(PROBES, -1, -1):
+    for _ in range(PROBES):
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_at(fd, path):
                 return fd
         except BlockingIOError:
-            if not patience:
+            if _is_owned(fd):
                 pid = _owner(fd)
                 os.close(fd)
                 raise AlreadyRunning(path, pid) from None
             time.sleep(PROBE_SECONDS)
         os.close(fd)
     raise AlreadyRunning(path, 0)
+
+
+def _is_owned(fd: int) -> bool:
+    """Whether a daemon has the lock, not only somebody who looks."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
 
 
 def _is_at(fd: int, path: Path) -> bool:

@@ -6,6 +6,7 @@ import fcntl
 import os
 import resource
 import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,12 +23,6 @@ LEFT_BEHIND = [b"", b"1\n", b"%d\n" % os.getpid(), b"garbage\n", b"9999999999999
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "lonc.pid"
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lock that is held stays held in these tests."""
-    monkeypatch.setattr(pidfile, "PROBE_SECONDS", 0.001)
 
 
 def be_a_stranger(ready: Barrier) -> None:
@@ -273,10 +268,8 @@ def test_of_many_starters_one_holds_the_lock_at_a_time(path: Path) -> None:
         assert one.result() + two.result() + three.result() > 0
 
 
-def test_a_look_at_the_file_does_not_keep_a_daemon_from_starting(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_look_at_the_file_does_not_keep_a_daemon_from_starting(path: Path) -> None:
     """running_pid holds a shared lock for a moment; a starter must not take it for a running daemon."""
-    monkeypatch.undo()
-    monkeypatch.setattr(pidfile, "PROBES", 2000)  # whoever looks may be held up meanwhile
     PidFile(path).release()
     with Barrier() as ready:
 
@@ -289,6 +282,22 @@ def test_a_look_at_the_file_does_not_keep_a_daemon_from_starting(path: Path, mon
             ready.wait()
             for _ in range(300):
                 PidFile(path).release()
+
+
+def test_who_looks_and_is_held_up_is_no_daemon(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    PidFile(path).release()
+    fd = os.open(path, os.O_RDONLY)
+    fcntl.flock(fd, fcntl.LOCK_SH)
+    looks: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 100:
+            os.close(fd)
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    PidFile(path).release()
+    assert len(looks) == 100
 
 
 # --- signals ----------------------------------------------------------------------------------------------
