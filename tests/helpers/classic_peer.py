@@ -442,7 +442,7 @@ class ClassicLond:
         self.gate = _Gate()
         self._commands_left: int | None = None
         self._silent_at_end = 0
-        self.dies_of = b""  # a command word that ends the link, every time, without a reply
+        self.dies_of: bytes | None = None  # a command word that ends the link, every time, without a reply
         self._links: list[_Link] = []
         self._closing = False
         self._listener = socket.create_server((address, port))

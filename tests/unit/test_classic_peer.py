@@ -213,6 +213,12 @@ def test_wrong_host_ids_make_different_keys(lond: ClassicLond, caller: Caller) -
     assert lond.received[-1].command != b"ping"
 
 
+def test_a_line_without_a_word_is_answered(lond: ClassicLond, caller: Caller) -> None:
+    lonc = caller(lond)
+    lonc.set_up()
+    assert [lonc.request(line) for line in (b":", b":x:y")] == [b"unknown_cmd"] * 2
+
+
 def test_wrong_echo_is_refused(lond: ClassicLond, caller: Caller) -> None:
     lonc = caller(lond)
     challenge = lonc.request(b"init")
