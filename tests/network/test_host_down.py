@@ -11,6 +11,7 @@ import pytest
 
 from common.delayed import Fifo
 from common.scoreboard import Scoreboard, scoreboard_path
+from tests.conftest import Measured
 from tests.helpers.activity import arrivals, executions, make_user, message
 from tests.helpers.daemons import stop_child
 from tests.helpers.federation import Federation
@@ -20,7 +21,9 @@ MakeFederation = Callable[..., Federation]
 AT_ONCE = 25.0  # seconds; less than lonDeadAfter and lonRequestTimeout, and time for a busy machine
 
 
-def test_callers_hear_con_lost_and_messages_arrive_when_the_host_is_back(federation: MakeFederation) -> None:
+def test_callers_hear_con_lost_and_messages_arrive_when_the_host_is_back(
+    federation: MakeFederation, measured: Measured
+) -> None:
     fed = federation(["msua1", "msul1"])
     down = fed.hosts["msul1"]
     make_user(down)
@@ -29,9 +32,14 @@ def test_callers_hear_con_lost_and_messages_arrive_when_the_host_is_back(federat
     down.kill()
     fed.hosts["msua1"].wait_for_no_link("msul1")
 
-    began = time.monotonic()
-    assert net.reply("ping", "msul1") == "con_lost"
-    assert time.monotonic() - began < AT_ONCE
+    def hears_it() -> float:
+        began = time.monotonic()
+        assert net.reply("ping", "msul1") == "con_lost"
+        seconds = time.monotonic() - began
+        assert seconds < 1.0  # in one of the tries; the machine may be held up in another
+        return seconds
+
+    measured(f"con_lost after {eventually(hears_it):.3f} s")
     answers = [net.critical(message(0, number), "msul1") for number in range(1, 50)]
     assert answers == ["con_delayed"] * 49
 
@@ -42,6 +50,23 @@ def test_callers_hear_con_lost_and_messages_arrive_when_the_host_is_back(federat
     assert arrivals(down).by_caller == {0: list(range(50))}
     assert net.critical(message(0, 50), "msul1") == "ok"
     assert arrivals(down).by_caller == {0: list(range(51))}
+
+
+def test_the_link_stands_again_soon_after_the_host_is_back(federation: MakeFederation, measured: Measured) -> None:
+    fed = federation(["msua1", "msul1"])
+    here, down = fed.hosts["msua1"], fed.hosts["msul1"]
+
+    def stands_again() -> float:
+        down.lond.kill()
+        here.wait_for_no_link("msul1")
+        down.start_lond()
+        began = time.monotonic()
+        here.wait_for_link("msul1")
+        seconds = time.monotonic() - began
+        assert seconds < 2.0  # as above
+        return seconds
+
+    measured(f"the link stands {eventually(stands_again):.2f} s after lond answers")
 
 
 def test_a_given_up_host_is_tried_again_when_it_connects_to_us(federation: MakeFederation) -> None:
