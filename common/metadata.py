@@ -114,7 +114,7 @@ class Metadata:
             return True
         if self.copyright == PRIVATE:
             return False
-        return asking == owner or asking in self.copyright.split(",")
+        return asking == owner or asking in self.domains
 
     def may_read_source(self, asking: str, owner: str) -> bool:
         """Whether servers of the domain `asking` may have a copy, if its author is of the domain `owner`."""

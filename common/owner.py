@@ -1,4 +1,4 @@
-"""Whether root may work here: what root writes among the daemons' files, the daemons' user can't open any more.
+"""Who may work among the daemons' files. Not root: what root writes there, the daemons' user can't open any more.
 
 A log made by root stays empty, a pid file keeps the daemon from starting, a FIFO can hold no critical message. So each
 command that writes there asks this first, and refuses; the commands that loncontrol install has put in place become
@@ -12,6 +12,11 @@ import pwd
 from pathlib import Path
 
 from common.config import Config
+
+
+def why_not_allowed(error: PermissionError) -> str:
+    """What keeps this user from the daemons' files, and what to do about it."""
+    return f"{error}; run it as the daemons' user, or as root by the installed command"
 
 
 def why_not_root(config: Config, program: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from common.closed_output import ends_with_its_reader
 from common.config import config_path, read_config
 from common.errors import ConfigError, SpoolError
-from common.owner import why_not_root
+from common.owner import why_not_allowed, why_not_root
 from common.usage import ENVIRONMENT, FILES, Formatter, epilog, wrapped
 from loncontrol import (
     configuration,
@@ -39,7 +39,6 @@ from loncontrol.control import (
     OK,
     USAGE,
     complain,
-    not_allowed,
 )
 
 # Importing them makes their commands known.
@@ -105,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SpoolError as error:
         return complain(str(error))
     except PermissionError as error:
-        return complain(not_allowed(error), NOT_ALLOWED)
+        return complain(why_not_allowed(error), NOT_ALLOWED)
 
 
 def _why_not_root(conf: Path) -> str:

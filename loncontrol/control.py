@@ -168,11 +168,6 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def not_allowed(error: PermissionError) -> str:
-    """What keeps this user from the daemons' files, and what to do about it."""
-    return f"{error}; run it as the daemons' user, or as root by the installed command"
-
-
 def complain(text: str, code: int = FAILED) -> int:
     """One line on standard error; the exit code to end with."""
     print(f"loncontrol: {text}", file=sys.stderr)

@@ -13,11 +13,9 @@ from loncontrol.terminal import GREEN, RED, YELLOW, repeated, table, width
 from lonstatus.children import COLUMNS as CHILD_COLUMNS
 from lonstatus.children import children
 from lonstatus.daemons import State
-from lonstatus.peers import COLUMNS, Peer, peers
+from lonstatus.peers import COLUMNS, STANDS, Peer, peers
 from lonstatus.text import duration
 from lonstatus.versions import compared, is_other
-
-STANDS = ("up", "delivering")
 
 
 @command(

@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 
 from common.errors import ConfigError
+from common.owner import why_not_allowed
 from common.site import load_site
-from loncontrol.control import USAGE, Control, argument, command_without_site, complain, not_allowed, say, seconds
+from loncontrol.control import USAGE, Control, argument, command_without_site, complain, say, seconds
 from lonstatus.daemons import Daemon, State
 from lonstatus.peers import Peer, peers
 from lonstatus.text import counted, duration
@@ -38,7 +39,7 @@ def check(conf: Path, options: argparse.Namespace) -> int:
     except ConfigError as error:
         reason = str(error)
     except PermissionError as error:
-        reason = not_allowed(error)
+        reason = why_not_allowed(error)
     say(f"LONCAPA UNKNOWN - {reason}")
     return UNKNOWN
 

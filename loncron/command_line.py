@@ -14,7 +14,7 @@ from common.config import config_path, read_config
 from common.daemon import open_log
 from common.errors import ConfigError
 from common.hosts_table import HostsTable
-from common.owner import why_not_root
+from common.owner import why_not_allowed, why_not_root
 from common.site import Site, load_site
 from common.usage import ENVIRONMENT, FILES, Formatter, epilog, wrapped
 from loncron.memory import AnotherRuns
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AnotherRuns as error:
         return _complain(str(error), TRY_LATER)
     except PermissionError as error:
-        return _complain(f"{error}; run it as the daemons' user, or as root by the installed command", NOT_ALLOWED)
+        return _complain(why_not_allowed(error), NOT_ALLOWED)
     except OSError as error:
         return _complain(str(error), FAILED)
 

@@ -20,6 +20,7 @@ from lonstatus.versions import PeerVersion, read_versions
 
 HUNG_SECONDS = 10.0  # without a heartbeat (one a second) a child counts as hung
 SUCCESSION_SECONDS = 0.2  # in which a child is forked in the place of one that has ended
+STANDS = ("up", "delivering")  # states of a peer whose link is there, and stays
 NO_LONC, NO_CHILD = "lonc does not run", "lonc has no child for it: see its log"
 COLUMNS = (
     ("HOST", "host id"),

@@ -13,18 +13,17 @@ from common.pidfile import pid_path, signal_daemon
 from loncron.reach import Answer, reach
 from loncron.visit import Visit
 from lonstatus.findings import Finding, Level
-from lonstatus.peers import Peer
+from lonstatus.peers import STANDS, Peer
 
 NAME = "connections"
 _ON_PURPOSE = "paused"
-_STANDS = ("up", "delivering")
 
 
 def check(visit: Visit) -> Iterator[Finding]:
     """A warning for each host that can't be reached, an error if that is this host itself."""
     peers = visit.peers()
     yield from _seen(peers)
-    down = [peer for peer in peers if peer.state not in (*_STANDS, _ON_PURPOSE)]
+    down = [peer for peer in peers if peer.state not in (*STANDS, _ON_PURPOSE)]
     try:
         answers = reach(visit.site, [peer.host for peer in down])
     except ConfigError as error:
