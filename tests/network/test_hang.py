@@ -12,34 +12,43 @@ from tests.conftest import Measured
 from tests.helpers.activity import executions, make_user, message
 from tests.helpers.callers import start_caller
 from tests.helpers.daemons import stop_child
-from tests.helpers.federation import Federation
+from tests.helpers.federation import Federation, Host
 from tests.helpers.waiting import eventually
 
-BY_SILENCE = 55.0  # seconds; lonDeadAfter is 30 s, and lonRequestTimeout, which would end a call as well, 60 s
 HUNG = {"lonPingAfter": "2", "lonDeadAfter": "8"}  # longer than a busy machine stalls a process
 
 
 def test_a_stopped_peer_is_recognised_and_comes_back(federation: Callable[..., Federation], measured: Measured) -> None:
     fed = federation(["msua1", "msul1"])
     here, there = fed.hosts["msua1"], fed.hosts["msul1"]
-    stopped = there.lond.session()
-    for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
-    began = time.monotonic()
-    caller = start_caller(
-        here.conf, fed.directory / "caller", lambda net, _wanted, report: report(net.reply("ping", "msul1"))
-    )
-    assert caller.join() == ["con_lost"]
-    seconds = time.monotonic() - began
-    assert seconds < BY_SILENCE
-    measured(f"recognised, and its caller released, after {seconds:.1f} s")
-    here.wait_for_no_link("msul1")
-    assert re.search(r"nothing received for [3-5]\d s", here.lonc.log)  # it is looked at once a second
 
-    for pid in stopped:
-        os.kill(pid, signal.SIGCONT)
-    here.wait_for_link("msul1")
-    assert here.lonnet().reply("ping", "msul1") == "msul1"
+    def recognised() -> float:
+        stopped = there.lond.session()
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            assert released(here) == ["con_lost"]
+            seconds = time.monotonic() - began
+            here.wait_for_no_link("msul1")
+        finally:
+            for pid in stopped:
+                os.kill(pid, signal.SIGCONT)
+        here.wait_for_link("msul1")
+        assert here.lonnet().reply("ping", "msul1") == "msul1"
+        assert seconds < 35  # in one of the tries; the machine may be held up in another
+        return seconds
+
+    measured(f"recognised, and its caller released, after {eventually(recognised, 150):.1f} s")
+    assert re.search(r"nothing received for 3\d s", here.lonc.log)  # and not lonRequestTimeout, which is 60 s
+
+
+def released(here: Host) -> list[str]:
+    """What a caller hears who asks now."""
+    caller = start_caller(
+        here.conf, here.directory / "caller", lambda net, _wanted, report: report(net.reply("ping", "msul1"))
+    )
+    return caller.join()
 
 
 def test_one_stopped_child_does_not_keep_the_link_down(federation: Callable[..., Federation]) -> None:
