@@ -19,6 +19,7 @@ long. How PAM and Kerberos wait is theirs to configure.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import importlib
 from collections.abc import Callable, Mapping
@@ -35,8 +36,11 @@ PAM_SERVICE = "loncapa"
 KERBEROS_SERVICE = "host"
 ENTRY_POINTS = "lond.localauth"
 
-# Linux-PAM's numbers: it could not be asked (OPEN, SYMBOL, SERVICE, SYSTEM, BUF errors, AUTHINFO_UNAVAIL).
+# Linux-PAM's numbers. It could not be asked: OPEN, SYMBOL, SERVICE, SYSTEM, BUF errors, AUTHINFO_UNAVAIL.
+_PAM_FAIL_DELAY = 10
 _PAM_UNANSWERED = frozenset((1, 2, 3, 4, 5, 9))
+# Called after a wrong password in place of PAM's sleep of some seconds: the gaps between guesses are lond's own.
+_NO_DELAY = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_uint, ctypes.c_void_p)(lambda _answer, _usec, _data: None)
 # Kerberos' answers that mean: not with this password (RFC 4120, section 7.5.9; offset of the krb5 error table).
 _KRB5_TABLE = -1765328384
 _KRB5_REFUSALS = frozenset(
@@ -110,14 +114,21 @@ def _unix(claim: Claim) -> bool:
     if not claim.can_be_asked:
         return False
     try:
-        # As one of several possible passwords: bytes alone pamela takes for several, and passes numbers to C.
-        pam.authenticate(claim.user, (claim.password,), service=PAM_SERVICE, resetcred=0)
-        pam.check_account(claim.user, service=PAM_SERVICE)
+        _ask_pam(pam, claim)
     except pam.PAMError as error:
         if error.errno in _PAM_UNANSWERED:
             raise Unanswered(f"PAM error {error.errno}") from None
         return False
     return True
+
+
+def _ask_pam(pam: Any, claim: Claim) -> None:
+    # PAM calls it until the end, so it must have a name here.
+    conversation = pam.new_simple_password_conv((claim.password,), "utf-8")
+    handle = pam.pam_start(PAM_SERVICE, claim.user, conv_func=conversation)
+    pam.PAM_SET_ITEM(handle, _PAM_FAIL_DELAY, ctypes.cast(_NO_DELAY, ctypes.c_char_p))
+    answer = pam.PAM_AUTHENTICATE(handle, 0) or pam.PAM_ACCT_MGMT(handle, 0)
+    pam.pam_end(handle, answer)
 
 
 def _krb5(claim: Claim) -> bool:

@@ -93,6 +93,7 @@ def pam_service(tmp_path: Path) -> Iterator[None]:
     script.write_text('#!/bin/sh\nread -r password\n[ "$PAM_USER:$password" = smith:secret ]\n')
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
     service.write_text(
+        "auth optional pam_faildelay.so delay=2000000000\n"  # microseconds; nobody has that much time
         f"auth [success=1 default=ignore] pam_exec.so expose_authtok quiet {script}\n"
         "auth requisite pam_deny.so\nauth required pam_permit.so\naccount required pam_permit.so\n"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import sys
 from collections.abc import Callable, Iterator
@@ -81,15 +82,26 @@ class Pam(SimpleNamespace):
     def __init__(self) -> None:
         super().__init__(calls=[], answer=0, account_answer=0)
 
-    def authenticate(self, user: str, passwords: tuple[bytes], *, service: str, resetcred: int) -> None:
-        self.calls.append(("authenticate", user, passwords, service, resetcred))
-        self._end(self.answer or (0 if (user, passwords) == ("smith", (b"secret",)) else 7))
+    def new_simple_password_conv(self, passwords: tuple[bytes], encoding: str) -> tuple[bytes]:
+        return passwords
 
-    def check_account(self, user: str, *, service: str) -> None:
-        self.calls.append(("check_account", user, service))
-        self._end(self.account_answer)
+    def pam_start(self, service: str, user: str, *, conv_func: tuple[bytes]) -> tuple[str, tuple[bytes]]:
+        self.calls.append(("start", service))
+        return user, conv_func
 
-    def _end(self, number: int) -> None:
+    def PAM_SET_ITEM(self, handle: object, item: int, function: ctypes.c_char_p) -> None:
+        self.calls.append(("item", item, ctypes.cast(function, ctypes.c_void_p).value is not None))
+
+    def PAM_AUTHENTICATE(self, handle: tuple[str, tuple[bytes]], flags: int) -> int:
+        self.calls.append(("authenticate", *handle, flags))
+        return self.answer or (0 if handle == ("smith", (b"secret",)) else 7)
+
+    def PAM_ACCT_MGMT(self, handle: tuple[str, tuple[bytes]], flags: int) -> int:
+        self.calls.append(("account", handle[0], flags))
+        return int(self.account_answer)
+
+    def pam_end(self, handle: object, number: int) -> None:
+        self.calls.append(("end", number))
         if number:
             raise PamError(number)
 
@@ -104,8 +116,11 @@ class TestUnix:
     def test_password_and_account_are_asked_for(self, pam: Pam) -> None:
         assert asked(Account("unix"))
         assert pam.calls == [
-            ("authenticate", "smith", (b"secret",), "loncapa", 0),
-            ("check_account", "smith", "loncapa"),
+            ("start", "loncapa"),
+            ("item", 10, True),  # the delay after a wrong password
+            ("authenticate", "smith", (b"secret",), 0),
+            ("account", "smith", 0),
+            ("end", 0),
         ]
 
     def test_wrong_password(self, pam: Pam) -> None:
