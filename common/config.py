@@ -130,6 +130,7 @@ class Config:
     # Log-ins
     hash_workers: int = _DEFAULT["hash_workers"]  # processes
     ask_workers: int = _DEFAULT["ask_workers"]  # processes
+    ask_patience: float = _DEFAULT["ask_patience"]  # seconds
     hash_timeout: float = _DEFAULT["hash_timeout"]  # s
     throttle_after: int = _DEFAULT["throttle_after"]  # failed log-ins
     throttle_max: float = _DEFAULT["throttle_max"]  # s

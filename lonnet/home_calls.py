@@ -25,7 +25,7 @@ from lonnet.homes import Net, UserName, home_server, is_home, search
 from lonnet.replies import Delivery, command_of, delivered, nothing_there, parsed
 
 UNKNOWN_USER, NO_SUCH_HOST = "unknown_user", "no_such_host"
-TRY_AGAIN = f"error: {errno.EAGAIN} "
+TRY_AGAIN, COME_AGAIN = f"error: {errno.EAGAIN} ", f"error: {errno.EINPROGRESS} "
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 1.0  # seconds between two requests of one call, half of it more or less
 
 Result = TypeVar("Result")
@@ -59,7 +59,10 @@ class HomeCalls:
         return self._sent(self.net.reply, line, self.deadline(timeout))
 
     def reply_when_ready(self, line: str, lane: LoginLane, timeout: float | None) -> tuple[str, str]:
-        """As :meth:`reply`; while the home server says ``error: 11``, try again, it is asked again for lonLoginWait.
+        """As :meth:`reply`; while the home server says that the reply is not there yet, it is asked again.
+
+        For lonLoginWait if it says ``error: 11``, try again; to the end of the time limit if it says ``error: 115``:
+        the check is under way there, and its outcome waits for who comes again.
 
         Where lonLoginsWaiting calls of this process and lane wait so already, that reply is returned at once: the
         process has other threads to keep free for other people, and those who guess must not take all places.
@@ -67,13 +70,14 @@ class HomeCalls:
         config, deadline = self.net.site.config, self.deadline(timeout)
         patience = Deadline(config.login_wait)
         host, reply = self._sent(self.net.reply, line, deadline)
-        if not reply.startswith(TRY_AGAIN) or not _may_wait(lane, config.logins_waiting):
+        if not reply.startswith((TRY_AGAIN, COME_AGAIN)) or not _may_wait(lane, config.logins_waiting):
             return host, reply
         try:
             pause = FIRST_PAUSE
-            while reply.startswith(TRY_AGAIN):
+            while reply.startswith((TRY_AGAIN, COME_AGAIN)):
                 pause_now = pause * uniform(0.5, 1.5)  # many that wait must not all come at the same moment again
-                if min(patience.left(), deadline.left()) < pause_now:
+                left = deadline.left() if reply.startswith(COME_AGAIN) else min(patience.left(), deadline.left())
+                if left < pause_now:
                     break
                 sleep(pause_now)
                 host, reply = self._sent(self.net.reply, line, deadline)

@@ -8,9 +8,10 @@ What touches accounts and roles travels encrypted. Roles are written by critical
 ones: a critical message may wait on this host's disk, where a password has no business.
 
 After failed log-ins the home server checks the next one after a gap only, and asks to try again until then. Account
-requests do so by themselves, for lonLoginWait seconds; where lonLoginsWaiting of the process and lane do so already,
-the next one raises RemoteError 11 at once, so that people who guess passwords can't keep all threads of a web server
-waiting.
+requests do so by themselves, for lonLoginWait seconds. Where it has to ask somebody else it lets no other reply wait
+for that, and asks to come again for the outcome; so they do. Where lonLoginsWaiting of the process and lane wait in one
+of these ways already, the next one raises RemoteError 11 or 115 at once, so that people who guess passwords can't keep
+all threads of a web server waiting.
 
 Promises: a password is in no exception's text, no log and no file of this host. Every call ends within `timeout`
 seconds (None: lonRequestTimeout, for roles lonCriticalTimeout).
@@ -119,7 +120,8 @@ class User(Records[str]):
         Source: classic-protocol, section 4, as for all calls here.
         """
         expected = ("authorized", "non_authorized")
-        reply = self._account("auth", _secret(password), lane=lane, expected=expected, timeout=timeout)
+        fields = (_secret(password), lane.value)
+        reply = self._account("auth", *fields, lane=lane, expected=expected, timeout=timeout)
         return reply == "authorized"
 
     def change_password(
@@ -137,7 +139,7 @@ class User(Records[str]):
         :raises AuthModeError: the password is kept elsewhere (Kerberos, ...).
         :raises PasswordChangeFailed: the new one is empty, or could not be written.
         """
-        self._account("passwd", _secret(old), _secret(new), lane=lane, timeout=timeout)
+        self._account("passwd", _secret(old), _secret(new), lane.value, lane=lane, timeout=timeout)
 
     def change_authentication(self, kind: str, argument: str | bytes = "", *, timeout: float | None = None) -> None:
         """Set how the user is authenticated, without the old password.
@@ -202,8 +204,7 @@ class User(Records[str]):
         expected: Collection[str] = OK,
         timeout: float | None,
     ) -> str:
-        last = (lane.value,) if lane.value else ()
-        line = ":".join(("encrypt", command, self._user.fields, *fields, *last))
+        line = ":".join(("encrypt", command, self._user.fields, *fields))
         host, reply = self._at_home.reply_when_ready(line, lane, timeout)
         return self._judged(host, command, reply, expected)
 

@@ -1,8 +1,9 @@
 """The workers as lond's parent keeps them: their sockets, their number, and the table of failed log-ins.
 
-There are two kinds with a socket each, ``.lond.hash`` and ``.lond.ask`` in lonSockDir: those that hash passwords here,
-and those that ask somebody else (PAM, Kerberos, local programs), so that a Kerberos server that does not answer keeps
-nobody from logging in whose hash is here. Both are members of lond's population.
+There are three kinds with a socket each in lonSockDir: those that hash passwords here (``.lond.hash``), and those that
+ask somebody else (PAM, Kerberos, local programs), so that a Kerberos server that does not answer keeps nobody from
+logging in whose hash is here. Of the latter some ask for known browsers alone (``.lond.ask-known``), so that nobody's
+guesses keep these waiting, and some for all others (``.lond.ask``). All are members of lond's population.
 
 The pool is made before the first child is forked; children get at it by :meth:`HashPool.log_ins`.
 
@@ -28,15 +29,16 @@ from common.site import Site
 from lond.authentication import hash_worker, hashing
 from lond.authentication.hash_client import HashClient
 from lond.authentication.hash_worker import ASKING, UNAVAILABLE
-from lond.authentication.log_ins import LogIns
+from lond.authentication.log_ins import Clients, LogIns
 from lond.authentication.silence import PAUSE, Silences
+from lond.authentication.slow_checks import SlowChecks
 from lond.authentication.throttle import Limits
 from lond.authentication.throttle_table import ThrottleTable
 from lond.workers import Workers
 
 log = logging.getLogger(__name__)
 
-HASHER, ASKER = "hasher", "asker"  # the keys in the population
+HASHER, ASKER, KNOWN_ASKER = "hasher", "asker", "asker-known"  # the keys in the population
 MAX_REASONS = 100  # of "can't be checked" that are remembered and logged
 
 
@@ -57,13 +59,14 @@ class HashPool:
         for key, name, wanted in (
             (HASHER, ".lond.hash", lambda config: config.hash_workers),
             (ASKER, ".lond.ask", lambda config: config.ask_workers),
+            (KNOWN_ASKER, ".lond.ask-known", lambda config: config.ask_workers),
         ):
             self._workers.add(key, site.config.sock_dir / name, wanted, partial(self._live, key))
 
     @staticmethod
     def slots(config: Config) -> int:
         """How many members of the population the workers are at most, those included that are being replaced."""
-        return 2 * (config.hash_workers + config.ask_workers)
+        return 2 * (config.hash_workers + 2 * config.ask_workers)
 
     def balance(self, population: Population, site: Site, now: float, outdated: Collection[int]) -> None:
         """Have as many workers as are wanted; see :meth:`lond.workers.Workers.balance`."""
@@ -99,10 +102,12 @@ class HashPool:
 
     def log_ins(self, loop: Loop, site: Site) -> LogIns:
         """The way of one lond child to the workers; called in the child."""
-        hashing_, asking = (
-            HashClient(loop, self._workers.path(key), site.config.hash_timeout) for key in (HASHER, ASKER)
+        config = site.config
+        hashing_, asking, asking_for_known = (
+            HashClient(loop, self._workers.path(key), config.hash_timeout) for key in (HASHER, ASKER, KNOWN_ASKER)
         )
-        return LogIns(loop.clock, hashing_, asking, self.table, Limits.of(site.config))
+        clients = Clients(hashing_, asking, asking_for_known)
+        return LogIns(loop.clock, clients, self.table, Limits.of(config), SlowChecks(loop, config.ask_patience))
 
     def close_listeners(self) -> None:
         """Close, in a child that serves links, the workers' sockets."""

@@ -33,6 +33,7 @@ class Verdict(enum.Enum):
     UNAVAILABLE = "unavailable"  # this type can't be checked on this machine
     FAILED = "failed"  # no answer from who was asked, or no worker
     BUSY = "busy"  # too much to do: try again
+    UNDER_WAY = "under way"  # it takes longer than the caller should wait: come again for the outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,8 @@
 """Log-ins, as commands see them: throttled, checked by the workers, counted and logged.
 
+Passwords of accounts about which somebody else is asked have workers of their own, those of known browsers others
+again: however many guesses keep the former waiting, a known browser's log-in is checked.
+
 Promises: the process goes on meanwhile; `on_done` is called once for each call, from the loop, or at once when the
 password is not to be checked now. Only wrong passwords (and users that don't exist) count as failures, not those that
 could not be checked.
@@ -15,10 +18,12 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from common.login_lanes import LoginLane
 from lond.authentication.hashing import Job, Outcome, Verdict
+from lond.authentication.slow_checks import SlowChecks
 from lond.authentication.throttle import Lane, Limits, Record, admitted, failed
 from lond.authentication.throttle_table import ThrottleTable
 
@@ -38,30 +43,56 @@ class Client(Protocol):
         """Have a job done."""
 
 
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """The ways to the workers.
+
+    :param hashing: to those that hash.
+    :param asking: to those that ask others.
+    :param asking_for_known: to those that ask others for known browsers.
+    """
+
+    hashing: Client
+    asking: Client
+    asking_for_known: Client
+
+    def of(self, job: Job, kind: LoginLane) -> Client:
+        """The way for a log-in in a lane."""
+        if not job.asks:
+            return self.hashing
+        return self.asking_for_known if kind is LoginLane.KNOWN else self.asking
+
+
 class LogIns:
     """See the module.
 
     :param clock: monotonic seconds.
-    :param hashing: the way to the workers that hash.
-    :param asking: the way to those that ask others.
     :param table: the records of failed log-ins, shared by all children.
+    :param slow: the checks whose callers come again.
     """
 
     def __init__(
-        self, clock: Callable[[], float], hashing: Client, asking: Client, table: ThrottleTable, limits: Limits
+        self, clock: Callable[[], float], clients: Clients, table: ThrottleTable, limits: Limits, slow: SlowChecks
     ) -> None:
-        self._clock, self._hashing, self._asking = clock, hashing, asking
+        self._clock, self._clients, self._slow = clock, clients, slow
         self._table, self._limits = table, limits
         self._queues: dict[Lane, deque[tuple[Job, OnDone, float]]] = {}
 
-    def check(self, job: Job, host: str, on_done: OnDone, kind: LoginLane = LoginLane.STRANGERS) -> None:
+    def check(self, job: Job, host: str, on_done: OnDone, kind: LoginLane | None = None) -> None:
         """Check a password, unless failed log-ins in its lane forbid it for the moment.
 
         :param host: the id of the host that asks, by its address.
-        :param on_done: gets the outcome; BUSY: try again.
-        :param kind: of the lane, as that host says; see :class:`lond.authentication.throttle.Lane`.
+        :param on_done: gets the outcome; BUSY: try again; UNDER_WAY: come again.
+        :param kind: of the lane, as that host says (see :class:`lond.authentication.throttle.Lane`); None: it says
+            nothing, so it does not come again either, and waits for as long as it takes.
         """
-        lane = Lane(job.domain, job.user, host, kind)
+        lane = Lane(job.domain, job.user, host, kind or LoginLane.STRANGERS)
+        if kind and job.asks:
+            self._slow.join(lane.name + b"\0" + job.encode(), lambda done: self._queue(job, lane, done), on_done)
+        else:
+            self._queue(job, lane, on_done)
+
+    def _queue(self, job: Job, lane: Lane, on_done: OnDone) -> None:
         waiting = self._queues.get(lane)
         if waiting is None:
             self._queues[lane] = deque([(job, on_done, self._clock())])
@@ -90,7 +121,7 @@ class LogIns:
 
     def hash(self, domain: bytes, user: bytes, password: bytes, on_done: OnDone) -> None:
         """Hash a new password; RIGHT with the hash, or FAILED or BUSY."""
-        self._hashing.submit(Job(domain, user, None, None, password), on_done)
+        self._clients.hashing.submit(Job(domain, user, None, None, password), on_done)
 
     def _start(self, job: Job, lane: Lane, on_done: OnDone) -> None:
         def done(outcome: Outcome) -> None:
@@ -98,7 +129,7 @@ class LogIns:
             on_done(outcome)
             self._next(lane)
 
-        (self._asking if job.asks else self._hashing).submit(job, done)
+        self._clients.of(job, lane.kind).submit(job, done)
 
     def _remember(self, lane: Lane, verdict: Verdict) -> None:
         if verdict is Verdict.RIGHT:

@@ -42,6 +42,7 @@ _REALM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _ENTRY_POINT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}(:.*)?")
 
 _BUSY = b"error: %d too many log-ins at once, try again" % errno.EAGAIN
+_UNDER_WAY = b"error: %d the password is being checked, come again for the result" % errno.EINPROGRESS
 _FAILED = b"error: %d the password can not be checked now" % errno.EIO
 
 _log = logging.getLogger(__name__)
@@ -54,9 +55,9 @@ def _password(field: bytes) -> bytes:
     return password
 
 
-def _lane(field: bytes) -> LoginLane:
+def _lane(field: bytes) -> LoginLane | None:
     """What others send in this place means nothing here, and is no reason to refuse a log-in."""
-    return _LANES.get(field, LoginLane.STRANGERS)
+    return _LANES.get(field)
 
 
 def _type(field: bytes) -> str:
@@ -81,11 +82,12 @@ PASSWORD_OR_ARGUMENT = Argument("pass-or-arg(esc)", _password)
     trust=Trust.AUTH,
     encrypted=True,
     replies="`authorized`, `non_authorized`, `unknown_user`, `auth_mode_error` (its type can't be checked here), "
-    "`error: 11 ...` (too many have failed in this lane, or wait already: try again); lane: `known` (this user has "
-    "logged in at the asking host with this browser before), `fresh` (few have failed as this user from where this "
-    "browser is), anything else: strangers",
+    "`error: 11 ...` (too many have failed in this lane, or wait already: try again), `error: 115 ...` (it takes "
+    "long: send the same again for its outcome); lane: `known` (this user has logged in at the asking host with this "
+    "browser before), `fresh` (few have failed as this user from where this browser is), `strangers`; none, or what "
+    "is no lane: strangers who wait for the outcome, and the link with them, however long it takes",
 )
-def auth(context: Context, domain: bytes, user: bytes, password: bytes, lane: LoginLane = LoginLane.STRANGERS) -> Reply:
+def auth(context: Context, domain: bytes, user: bytes, password: bytes, lane: LoginLane | None = None) -> Reply:
     account = _account(context, domain, user)
     reply = Pending()
 
@@ -115,7 +117,7 @@ def auth(context: Context, domain: bytes, user: bytes, password: bytes, lane: Lo
     "`error: 11 ...`; lane as for `auth`",
 )
 def passwd(
-    context: Context, domain: bytes, user: bytes, old: bytes, new: bytes, lane: LoginLane = LoginLane.STRANGERS
+    context: Context, domain: bytes, user: bytes, old: bytes, new: bytes, lane: LoginLane | None = None
 ) -> Reply:
     account = _account(context, domain, user)
     if account is not None and account.type != INTERNAL:
@@ -221,7 +223,8 @@ def _denied(account: Account | None, verdict: Verdict) -> bytes:
     """The reply to a password that was not found right."""
     if verdict is Verdict.WRONG:
         return UNKNOWN_USER if account is None else NOT_AUTHORIZED
-    return {Verdict.UNAVAILABLE: MODE_ERROR, Verdict.BUSY: _BUSY}.get(verdict, _FAILED)
+    others = {Verdict.UNAVAILABLE: MODE_ERROR, Verdict.BUSY: _BUSY, Verdict.UNDER_WAY: _UNDER_WAY}
+    return others.get(verdict, _FAILED)
 
 
 def _replace_outdated_hash(

@@ -51,6 +51,7 @@ login = page_blueprint("login")
 
 WRONG = "User name or password is wrong."
 NOT_HERE = "This account's password can't be checked on its home server. Ask your administrator."
+STILL_CHECKED = "Your password is still being checked. Please log in once more in a moment."
 EXPIRED = "This form was too old. Please log in once more."
 SWEEP_SECONDS = 600.0  # between two looks of a process for sessions that have ended
 
@@ -83,10 +84,8 @@ def enter() -> Response:
     attempt = _let_in(user, domain)
     try:
         problem = _problem(user, domain, request.form.get("password", ""), attempt.lane)
-    except LonError as error:  # nobody has looked at the password
-        attempt.give_back(was_busy=_is_busy(error))
-        code, text = (401, NOT_HERE) if isinstance(error, AuthModeError) else explained(error)
-        return when_to_retry(_form(wanted, code, text, user, domain))
+    except LonError as error:
+        return _unanswered(error, attempt, _form(wanted, *_reason(error), user, domain))
     if problem:
         return _form(wanted, 401, problem, user, domain)
     attempt.give_back()
@@ -139,8 +138,22 @@ def _problem(user: str, domain: str, password: str, lane: LoginLane) -> str:
     return WRONG
 
 
-def _is_busy(error: LonError) -> bool:
-    return isinstance(error, RemoteError) and error.number == errno.EAGAIN
+def _unanswered(error: LonError, attempt: LoginTry, form: Response) -> Response:
+    """The form once more; the try comes back, unless the home server is looking at the password all the same."""
+    if not _is(error, errno.EINPROGRESS):
+        attempt.give_back(was_busy=_is(error, errno.EAGAIN))
+    return when_to_retry(form)
+
+
+def _reason(error: LonError) -> tuple[int, str]:
+    """Status and words for a password of which nobody knows whether it is right."""
+    if isinstance(error, AuthModeError):
+        return 401, NOT_HERE
+    return (503, STILL_CHECKED) if _is(error, errno.EINPROGRESS) else explained(error)
+
+
+def _is(error: LonError, number: int) -> bool:
+    return isinstance(error, RemoteError) and error.number == number
 
 
 def _begin(user: str, domain: str, wanted: str) -> Response:

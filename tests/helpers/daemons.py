@@ -118,7 +118,7 @@ def settled(host: Host, links: int) -> None:
     assert (
         states["serving"] == links
         and 2 <= states["idle"] <= 4
-        and set(states) == {"serving", "idle", "hasher", "asker", "updater"}
+        and set(states) == {"serving", "idle", "hasher", "asker", "asker-known", "updater"}
     ), states
     assert len(children(host.lond)) == sum(states.values())
 

@@ -5,25 +5,38 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lond.authentication.hashing import Job, Outcome, perform
-from lond.authentication.log_ins import LogIns, OnDone
+from lond.authentication.log_ins import Clients, LogIns, OnDone
+from lond.authentication.slow_checks import SlowChecks
 from lond.authentication.throttle import Limits
 from lond.authentication.throttle_table import ThrottleTable
 
 LIMITS = Limits(after=3, longest=3.0, forget=900.0)
 
 
+PATIENCE = 0.5  # seconds
+
+
 class Clockwork:
-    """A clock that is moved by hand."""
+    """A clock that is moved by hand, with timers."""
 
     def __init__(self) -> None:
         self.now = 1000.0
+        self._timers: list[tuple[float, Callable[[], None]]] = []
 
     def __call__(self) -> float:
         return self.now
 
     def advance(self, seconds: float) -> None:
-        """Let time pass."""
+        """Let time pass; what is due then is called."""
         self.now += seconds
+        due = [call for when, call in self._timers if when <= self.now]
+        self._timers = [timer for timer in self._timers if timer[0] > self.now]
+        for call in due:
+            call()
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> None:
+        """Call once, when so much time has passed."""
+        self._timers.append((self.now + seconds, call))
 
 
 class Workers:
@@ -56,8 +69,10 @@ class LogInsInProcess(LogIns):
     """The log-ins of one lond child; `close` it."""
 
     def __init__(self) -> None:
-        self.clock, self.hashing, self.asking, self.table = Clockwork(), Workers(), Workers(), ThrottleTable.create()
-        super().__init__(self.clock, self.hashing, self.asking, self.table, LIMITS)
+        self.clock, self.table = Clockwork(), ThrottleTable.create()
+        self.hashing, self.asking, self.asking_for_known = Workers(), Workers(), Workers()
+        clients = Clients(self.hashing, self.asking, self.asking_for_known)
+        super().__init__(self.clock, clients, self.table, LIMITS, SlowChecks(self.clock, PATIENCE))
 
     def close(self) -> None:
         """Give back the table."""

@@ -176,7 +176,7 @@ def impatient_attacker(impatient: Federation) -> Iterator[Attacker]:
         yield Attacker(impatient, stack)
 
 
-WORKERS = ("hasher", "asker", "updater")
+WORKERS = ("hasher", "asker", "asker-known", "updater")
 
 
 def only_spares_and_links(host: Host, *others: str) -> None:

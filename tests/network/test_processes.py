@@ -51,7 +51,7 @@ def test_titles(pair: Federation) -> None:
         lond = sorted(title(pid) for pid in children(here.lond))
         others = [name for name in lond if not name.startswith(("lond: asker", "lond: hasher", "lond: updater"))]
         assert others == ["lond: idle"] * (len(others) - 2) + ["lond: msua1", "lond: msul1"]
-        workers = ["asker"] * 2 + ["hasher"] * 2 + ["updater"] * 2
+        workers = ["asker"] * 2 + ["asker-known"] * 2 + ["hasher"] * 2 + ["updater"] * 2
         assert [name.split()[1] for name in lond if name not in others] == workers
 
     eventually(say_who_they_are)
@@ -89,7 +89,7 @@ def own_nothing_else(here: Host) -> None:
             assert owned(slot.pid, here.directory) == expected("lonc", socket=3 + callers_now, **lease), slot
     throttle = {"/memfd:lond-throttle (deleted)": 2}  # the descriptor and its mapping
     for slot in here.lond.slots():  # a lifeline, and either the link or a listening socket
-        assert slot.state in ("serving", "idle", "hasher", "asker", "updater")
+        assert slot.state in ("serving", "idle", "hasher", "asker", "asker-known", "updater")
         others = {} if slot.state == "updater" else throttle
         assert owned(slot.pid, here.directory) == expected("lond", socket=2, **others), slot
 
@@ -100,7 +100,7 @@ def share_nothing(here: Host) -> None:
     for daemon in (here.lonc, here.lond):
         holders = Counter(name for pid in daemon.session() for name in numbered(pid))
         shared = {name: count for name, count in holders.items() if count > 1}
-        accepting = ("idle", "hasher", "asker", "updater")
+        accepting = ("idle", "hasher", "asker", "asker-known", "updater")
         acceptors = Counter(slot.state for slot in daemon.slots() if slot.state in accepting)
         expected_holders = sorted(1 + number for number in acceptors.values()) if daemon is here.lond else []
         assert sorted(shared.values()) == expected_holders

@@ -20,12 +20,13 @@ from lond.commands import authentication
 from lond.commands.registry import REGISTRY, Pending
 from lond.records import paths
 from tests.helpers.dispatching import Lond, make_site
-from tests.helpers.log_ins import LogInsInProcess
+from tests.helpers.log_ins import PATIENCE, LogInsInProcess
 
 CRYPT = "abNANd1rDfiNc"  # "secret"
 COMMANDS = ("auth", "passwd", "makeuser", "changeuserauth", "currentauth")
 
 BUSY = b"error: 11 too many log-ins at once, try again"
+UNDER_WAY = b"error: 115 the password is being checked, come again for the result"
 
 
 class Home:
@@ -36,6 +37,7 @@ class Home:
         self.log_ins = LogInsInProcess()
         self.clock, self.table = self.log_ins.clock, self.log_ins.table
         self.hashing, self.asking = self.log_ins.hashing, self.log_ins.asking
+        self.asking_for_known = self.log_ins.asking_for_known
         self.lond = Lond(make_site(directory), users=())
         services: Any = self.lond.services
         services.log_ins = self.log_ins
@@ -171,6 +173,14 @@ class TestAuth:
         assert home.hashing.jobs == []
         assert home.account("jones") == Account("krb5", "MSU.EDU")
 
+    def test_known_browsers_have_workers_of_their_own_for_that(self, home: Home) -> None:
+        home.asking.holding = True
+        home.asking_for_known.outcome = Outcome(Verdict.RIGHT)
+        home.create("jones", "krb5", "MSU.EDU")
+        others = [home.start(f"auth:msu:jones:secret{field}") for field in ("", ":fresh", ":strangers")]
+        assert home.ask("auth:msu:jones:secret:known") == b"authorized"
+        assert [reply.reply for reply in others if isinstance(reply, Pending)] == [None] * 3
+
     @pytest.mark.parametrize(
         ("verdict", "reply"),
         [
@@ -192,6 +202,60 @@ class TestAuth:
         assert home.ask("home:msu:smith") == b"found"
         home.hashing.work()
         assert reply.reply == b"authorized"
+
+
+class TestSlowChecks:
+    """Those about which somebody else is asked, who takes longer than a link should wait."""
+
+    @pytest.fixture(autouse=True)
+    def slow(self, home: Home) -> None:
+        home.create("jones", "unix", "")
+        home.asking.outcome = Outcome(Verdict.RIGHT)
+        home.asking.holding = True
+
+    def test_who_names_a_lane_is_sent_away_and_comes_again(self, home: Home) -> None:
+        reply = home.start("auth:msu:jones:secret:fresh")
+        assert isinstance(reply, Pending) and reply.reply is None
+        home.clock.advance(PATIENCE)
+        assert reply.reply == UNDER_WAY
+        assert home.ask("auth:msu:jones:secret:fresh") == UNDER_WAY
+        home.asking.work()
+        assert home.ask("auth:msu:jones:secret:fresh") == b"authorized"
+        assert len(home.asking.jobs) == 1, "the same check all the time"
+
+    @pytest.mark.parametrize("field", ["", ":", ":1"])
+    def test_who_names_none_waits_with_the_link(self, home: Home, field: str) -> None:
+        reply = home.start(f"auth:msu:jones:secret{field}")
+        home.clock.advance(9.9)
+        assert isinstance(reply, Pending) and reply.reply is None
+        home.asking.work()
+        assert reply.reply == b"authorized"
+
+    def test_internal_passwords_are_waited_for(self, home: Home, smith: str) -> None:
+        home.hashing.holding = True
+        reply = home.start("auth:msu:smith:secret:fresh")
+        home.clock.advance(9.9)
+        home.hashing.work()
+        assert isinstance(reply, Pending) and reply.reply == b"authorized"
+
+    def test_another_password_or_lane_or_type_is_another_check(self, home: Home) -> None:
+        home.asking.outcome = Outcome(Verdict.WRONG)
+        home.start("auth:msu:jones:guess:fresh")
+        home.clock.advance(PATIENCE)
+        home.asking.work()
+        home.asking.outcome, home.asking.holding = Outcome(Verdict.RIGHT), False
+        assert home.ask("auth:msu:jones:secret:fresh") == b"authorized"
+        assert home.ask("auth:msu:jones:guess:strangers") == b"authorized"
+        home.passwd_path("jones").write_text("krb5:MSU.EDU\n")
+        assert home.ask("auth:msu:jones:guess:fresh") == b"authorized", "not what was found of another account"
+
+    def test_a_failure_that_nobody_waited_for_counts_once(self, home: Home, caplog: pytest.LogCaptureFixture) -> None:
+        home.asking.outcome = Outcome(Verdict.WRONG)
+        home.start("auth:msu:jones:guess:strangers")
+        home.clock.advance(PATIENCE)
+        home.asking.work()
+        assert home.ask("auth:msu:jones:guess:strangers") == b"non_authorized"
+        assert home.table.total == len(caplog.records) == 1
 
 
 class TestMigratedUsers:

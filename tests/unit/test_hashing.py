@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from common.config import Config
 from common.hosts_table import HostsTable, parse_hosts
+from common.login_lanes import LoginLane
 from common.loop import READ, Loop
 from common.population import Member, Population
 from common.scoreboard import Scoreboard
@@ -26,7 +27,7 @@ from lond import workers
 from lond.authentication import hash_client, hashing, passwords
 from lond.authentication.accounts import TYPES, Account
 from lond.authentication.hash_client import HashClient
-from lond.authentication.hash_pool import ASKER, HASHER, HashPool
+from lond.authentication.hash_pool import ASKER, HASHER, KNOWN_ASKER, HashPool
 from lond.authentication.hashing import MAX_LINE_BYTES, Job, Outcome, Verdict, perform
 from tests.helpers.in_child import PATIENCE, Barrier, in_child, read_some
 
@@ -279,19 +280,24 @@ class TestWorkers:
             monkeypatch.setattr(may_end, "wait", lambda: read_some(may_end.read_end, 1))
             assert with_workers(tmp_path, scenario, hash_workers=2)
 
-    def test_those_who_ask_others_are_apart(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_those_who_ask_others_are_apart_and_those_for_known_browsers_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(hashing, "perform", lambda job, hostname: Outcome(Verdict.RIGHT, reason=str(os.getpid())))
 
         def scenario(world: World) -> bool:
             log_ins = world.pool.log_ins(world.loop, world.site)
-            for type_, key in (("internal", HASHER), ("none", HASHER), ("unix", ASKER), ("krb5", ASKER)):
+            for type_, lane, key in (
+                ("internal", LoginLane.KNOWN, HASHER), ("none", None, HASHER), ("unix", None, ASKER),
+                ("krb5", LoginLane.FRESH, ASKER), ("krb5", LoginLane.KNOWN, KNOWN_ASKER),
+            ):  # fmt: skip
                 outcomes: list[Outcome] = []
-                log_ins.check(Job(b"msu", b"smith", Account(type_), b"x"), "msua1", outcomes.append)
+                log_ins.check(Job(b"msu", b"smith", Account(type_), b"x"), "msua1", outcomes.append, lane)
                 world.until(lambda outcomes=outcomes: outcomes)
                 assert int(outcomes[0].reason) in world.pids(key)
             return True
 
-        assert with_workers(tmp_path, scenario)
+        assert with_workers(tmp_path, scenario, ask_patience=PATIENCE)
 
     def test_a_job_whose_worker_dies_is_done_by_another(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         flag = tmp_path / "died"
@@ -465,7 +471,7 @@ class TestPool:
         names = sorted(path.name for path in tmp_path.iterdir())
         modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in names}
         pool.close()
-        assert (names, modes) == ([".lond.ask", ".lond.hash"], {0o600})
+        assert (names, modes) == ([".lond.ask", ".lond.ask-known", ".lond.hash"], {0o600})
         assert list(tmp_path.iterdir()) == []
 
     def test_one_that_is_left_over_is_replaced(self, tmp_path: Path) -> None:
@@ -481,7 +487,7 @@ class TestPool:
         first = HashPool(site(tmp_path), lambda: None)
         second = HashPool(site(tmp_path), lambda: None)
         first.close()
-        assert sorted(path.name for path in tmp_path.iterdir()) == [".lond.ask", ".lond.hash"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".lond.ask", ".lond.ask-known", ".lond.hash"]
         second.close()
 
     def test_a_reason_is_logged_once(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -495,7 +501,7 @@ class TestPool:
         ]
 
     def test_slots(self) -> None:
-        assert HashPool.slots(Config(host_id="msul1", hash_workers=3, ask_workers=1)) == 8
+        assert HashPool.slots(Config(host_id="msul1", hash_workers=3, ask_workers=1)) == 10
 
 
 class TestClient:

@@ -301,7 +301,7 @@ def test_the_lane_of_a_log_in_is_told_in_a_last_field(net: FakeNet, smith: User)
     assert lines == [
         "encrypt:auth:msu:smith:old:known",
         "encrypt:passwd:msu:smith:old:new:fresh",
-        "encrypt:auth:msu:smith:new",
+        "encrypt:auth:msu:smith:new:strangers",
     ]
 
 
@@ -341,8 +341,27 @@ def test_account_requests_are_made_again_while_the_home_server_is_busy(
         assert 0.5 * middle <= pause <= 1.5 * middle
 
 
-def test_no_more_than_a_few_calls_of_a_process_and_lane_wait_for_a_busy_home_server(
+def test_a_check_that_is_under_way_is_waited_for_to_the_end(
     net: FakeNet, smith: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 20:
+            net.answers.clear()
+
+    monkeypatch.setattr(home_calls, "sleep", sleep)
+    set_login_wait(net, 0.0, most=1)  # that is for other reasons
+    net.answers["msul2", "auth"] = "error: 115 under way"
+    net.londs["msul2"].passwords["msu:smith"] = "sesame"
+    assert smith.authenticate("sesame")
+    assert len(pauses) == 20
+
+
+@pytest.mark.parametrize("number", [11, 115])
+def test_no_more_than_a_few_calls_of_a_process_and_lane_wait_for_a_busy_home_server(
+    net: FakeNet, smith: User, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     asleep: list[float] = []
     places = [LoginLane.STRANGERS] * 3 + [LoginLane.FRESH] * 3
@@ -364,7 +383,7 @@ def test_no_more_than_a_few_calls_of_a_process_and_lane_wait_for_a_busy_home_ser
     set_login_wait(net, 100.0, most=3)
     net.londs["msul2"].passwords["msu:smith"] = "sesame"
     for _ in range(2):  # the second time, because each has given its place back
-        net.answers["msul2", "auth"] = "error: 11 busy"
+        net.answers["msul2", "auth"] = f"error: {number} busy"
         assert smith.authenticate("sesame", lane=places[0])
         assert len(asleep) == 6
         asleep.clear()
@@ -377,13 +396,15 @@ def test_a_process_that_was_forked_counts_its_own_waiting_calls_alone(monkeypatc
     assert in_child(lambda: home_calls._may_wait(lane, 2)) is True
 
 
-@pytest.mark.parametrize(("login_wait", "timeout"), [(0.0, None), (0.2, None), (100.0, 0.2)])
+@pytest.mark.parametrize(
+    ("number", "login_wait", "timeout"), [(11, 0.0, None), (11, 0.2, None), (11, 100.0, 0.2), (115, 100.0, 0.2)]
+)
 def test_a_home_server_that_stays_busy_is_not_asked_without_end(
-    net: FakeNet, smith: User, login_wait: float, timeout: float | None
+    net: FakeNet, smith: User, number: int, login_wait: float, timeout: float | None
 ) -> None:
     set_login_wait(net, login_wait)
-    net.answers["msul2", "auth"] = "error: 11 busy"
-    with pytest.raises(RemoteError):
+    net.answers["msul2", "auth"] = f"error: {number} busy"
+    with pytest.raises(RemoteError, match=str(number)):
         smith.authenticate("sesame", timeout=timeout)
 
 

@@ -26,7 +26,7 @@ def test_a_loader_that_waits_for_dns_keeps_no_port(tmp_path: Path) -> None:
         parent.release_to_loader()
         return [f"{len(before)} before", f"{len(_listeners())} after"]
 
-    assert in_child(listening) == ["4 before", "0 after"]
+    assert in_child(listening) == ["5 before", "0 after"]
 
 
 def _listeners() -> set[str]:

@@ -283,10 +283,26 @@ def test_strangers_who_are_told_to_try_again_pay_for_it(tmp_path: Path) -> None:
     assert known.log_in().status_code == 303
 
 
+def test_a_password_that_is_still_being_checked_costs_tries_like_any_other(tmp_path: Path) -> None:
+    net = network(
+        tmp_path, login_burst=5, login_interval=1000.0, fresh_burst=2, fresh_interval=1000.0, logins_waiting=0
+    )
+    browser = Browser(app_of(net))
+    net.fake.answers[HOME, "auth"] = "error: 115 under way"
+    for _ in range(4):
+        answer = browser.log_in()
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+        assert "still being checked. Please log in once more" in answer.text
+        assert 'value="smith"' in answer.text, "the form is shown again"
+    assert lanes(net) == ["fresh"] * 2 + ["strangers"] * 2
+    del net.fake.answers[HOME, "auth"]
+    assert browser.log_in(password="guess").status_code == 401
+    assert browser.log_in().status_code == 429
+
+
 def lanes(net: NetInMemory) -> list[str]:
-    """That which each log-in took; of strangers the field is missing."""
-    lines = [line.split(":") for _, line in net.fake.sent if line.startswith("encrypt:auth:")]
-    return [fields[5] if len(fields) > 5 else "" for fields in lines]
+    """That which each log-in took."""
+    return [line.split(":")[5] for _, line in net.fake.sent if line.startswith("encrypt:auth:")]
 
 
 def test_who_guesses_leaves_the_fresh_lane(app: Flask, net: NetInMemory) -> None:
@@ -296,7 +312,7 @@ def test_who_guesses_leaves_the_fresh_lane(app: Flask, net: NetInMemory) -> None
     assert neighbour.log_in().status_code == 303
     assert Browser(app, "127.9.9.201").log_in("jones", "another").status_code == 303
     assert other.log_in().status_code == 303
-    assert lanes(net) == ["fresh"] * 3 + [""] * 2 + ["", "fresh", "fresh"]
+    assert lanes(net) == ["fresh"] * 3 + ["strangers"] * 3 + ["fresh", "fresh"]
 
 
 @pytest.mark.parametrize(("reply", "code"), [(None, 303), ("con_lost", 503), ("error: 11 try again", 503)])
