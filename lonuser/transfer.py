@@ -14,7 +14,7 @@ from lond.authentication.accounts import AccountError, read_account
 from lond.records.faults import StorageError
 from lond.records.merge import Changes
 from lond.records.tables import Copy
-from lonuser.archive import Head, read_archive, save_archive, write_archive
+from lonuser.archive import Archive, Head, read_archive, save_archive, write_archive
 from lonuser.classic import ClassicUser, Notes, classic_account, find_all_users, find_user, read_records
 from lonuser.errors import BadData, NotPossible, WrongUse
 from lonuser.gdbm import Reader, find_reader
@@ -53,12 +53,22 @@ def import_archive(session: Session, options: Namespace) -> None:
     if options.file == STANDARD_STREAM:
         archive = read_archive(session.terminal.input, "standard input")
     else:
-        with Path(options.file).open("rb") as file:
-            archive = read_archive(file, options.file)
+        archive = _archive_in(options.file)
     with archive.records as records:
         name = session.newcomer(Name(archive.head.domain, archive.head.user))
         arrival = _importer(session, options).add(*name.fields, archive.account, records)
     session.terminal.say(f"{name}: {_told(arrival, options.dry_run)}")
+
+
+def _archive_in(path: str) -> Archive:
+    try:
+        with Path(path).open("rb") as file:
+            return read_archive(file, path)
+    except IsADirectoryError:
+        raise WrongUse(
+            f"{path} is a directory; import reads one file, which export or move has written; users of the original "
+            f"come by lonuser import-classic {shlex.quote(path)}"
+        ) from None
 
 
 def import_classic(session: Session, options: Namespace) -> None:

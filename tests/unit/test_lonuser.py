@@ -337,6 +337,12 @@ class TestExportAndImport:
         assert said.code == 69 and "missing: no such file or directory" in said.err
         assert digest(here.users) == {}
 
+    def test_a_directory_is_for_import_classic(self, here: Machine, tmp_path: Path) -> None:
+        (tmp_path / "old users").mkdir()
+        said = here.run("import", tmp_path / "old users")
+        assert said.code == 64 and "old users is a directory; import reads one file, which export or move" in said.err
+        assert said.err.endswith(f"lonuser import-classic '{tmp_path}/old users'\n")
+
     def test_who_has_changed_here_needs_a_merge(self, here: Machine, there: Machine, tmp_path: Path) -> None:
         here.fill()
         here.run("export", "msu", "smith", tmp_path / "first")
