@@ -159,9 +159,9 @@ class Lonnet:
         """The course's records and chat room, as :meth:`user`."""
         return Course(self, name, domain)
 
-    def domain(self, name: str) -> Domain:
+    def domain(self, name: str) -> Domain[str]:
         """The domain's institutional ids and its list of courses, as :meth:`user`."""
-        return Domain(self, name)
+        return Domain(self, name, TEXT)
 
     @property
     def resources(self) -> Resources:

@@ -40,7 +40,7 @@ from lonnet.errors import (
 from lonnet.homes import Net, UserName, search
 from lonnet.records import Records
 from lonnet.replies import Delivery, checked
-from lonnet.wire import RAW, TEXT, key_list, pairs
+from lonnet.wire import RAW, TEXT, Text, key_list, pairs
 
 AUTHENTICATION_TYPES = ("internal", "unix", "krb4", "krb5", "localauth", "none")
 
@@ -68,7 +68,27 @@ class Authentication:
     info: str = ""
 
 
-class User(Records[str]):
+class UserRecords(Records[Text]):
+    """A user's records with the roles, which have calls of their own to be written by."""
+
+    def rolesput(self, roles: Mapping[Text, Text], by: User, *, timeout: float | None = None) -> Delivery:
+        """Give the user roles; a critical message.
+
+        :param roles: what each role says (``END_START``, ...) by its name, as in ``/msu/course1_st``.
+        :param by: who gives them, for the history.
+        """
+        return self._change_roles("rolesput", by, pairs(self._codec, roles), timeout)
+
+    def rolesdel(self, *roles: Text, by: User, timeout: float | None = None) -> Delivery:
+        """Take roles away, as if they had never been given; a critical message."""
+        return self._change_roles("rolesdel", by, key_list(self._codec, roles), timeout)
+
+    def _change_roles(self, command: str, by: User, roles: str, timeout: float | None) -> Delivery:
+        line = f"encrypt:{command}:{fields_of(by, 'by')}:{self._user.fields}:{roles}"
+        return self._at_home.tell(line, timeout)
+
+
+class User(UserRecords[str]):
     """One user; nothing is sent until a call is made.
 
     :param name: user name.
@@ -98,9 +118,9 @@ class User(Records[str]):
         return self._user.domain
 
     @property
-    def raw(self) -> Records[bytes]:
-        """The same records with keys and values as bytes."""
-        return Records(self._net, self._user, RAW)
+    def raw(self) -> UserRecords[bytes]:
+        """The same records and roles with keys and values as bytes."""
+        return UserRecords(self._net, self._user, RAW)
 
     def home(self, *, timeout: float | None = None) -> str:
         """The host id of the home server."""
@@ -179,22 +199,6 @@ class User(Records[str]):
         self._judged(home, "makeuser", reply, OK)
         self._net.homes.remember(self._user, home)
         return home
-
-    def rolesput(self, roles: Mapping[str, str], by: User, *, timeout: float | None = None) -> Delivery:
-        """Give the user roles; a critical message.
-
-        :param roles: what each role says (``END_START``, ...) by its name, as in ``/msu/course1_st``.
-        :param by: who gives them, for the history.
-        """
-        return self._change_roles("rolesput", by, pairs(TEXT, roles), timeout)
-
-    def rolesdel(self, *roles: str, by: User, timeout: float | None = None) -> Delivery:
-        """Take roles away, as if they had never been given; a critical message."""
-        return self._change_roles("rolesdel", by, key_list(TEXT, roles), timeout)
-
-    def _change_roles(self, command: str, by: User, roles: str, timeout: float | None) -> Delivery:
-        line = f"encrypt:{command}:{fields_of(by, 'by')}:{self._user.fields}:{roles}"
-        return self._at_home.tell(line, timeout)
 
     def _account(
         self,

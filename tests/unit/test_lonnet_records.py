@@ -113,6 +113,24 @@ def test_raw_bytes_are_put_and_got(put: dict[bytes, bytes]) -> None:
     assert raw.restore("ns", b"r\xff").values == {b"a" + key: value for key, value in put.items()}
 
 
+@given(st.binary(min_size=1), st.binary())
+def test_raw_bytes_go_through_roles_ids_courses_and_chat(key: bytes, value: bytes) -> None:
+    net = a_net()
+    smith, domain, course = User(net, "smith", "msu"), Domain(net, "msu", TEXT).raw, Course(net, "course1", "msu").raw
+    smith.raw.rolesput({key: value}, by=smith)
+    assert smith.raw.dump("roles") == {key: value}
+    smith.raw.rolesdel(key, by=smith)
+    assert smith.raw.dump("roles") == {}
+    domain.idput({key: b"smith"})
+    assert domain.idget(key, key + b"x") == {key: b"smith", key + b"x": b""}
+    domain.courseidput({key: [value, b"", key]}, "msul1")
+    assert domain.courseiddump() == {key: [value, b"", key]}
+    course.chatsend(value)
+    assert course.chatretr(smith).posts == (Post(NOW, value),)
+    course.put("ns", {key: value})
+    assert course.get("ns", key) == {key: value}
+
+
 @given(rids, st.lists(stored, max_size=3), st.lists(stored, max_size=2))
 def test_what_is_stored_is_restored(rid: str, versions: list[dict[str, str]], others: list[dict[str, str]]) -> None:
     smith = User(a_net(), "smith", "msu")
@@ -239,8 +257,8 @@ def test_which_calls_are_critical(net: FakeNet, smith: User) -> None:
     smith.log("text")
     smith.rolesput({"/msu": "1"}, by=dean)
     smith.rolesdel("/msu", by=dean)
-    Domain(net, "msu").idput({"A1": "smith"})
-    Domain(net, "msu").courseidput({"msu_course1": ["Physics"]}, "msul1")
+    Domain(net, "msu", TEXT).idput({"A1": "smith"})
+    Domain(net, "msu", TEXT).courseidput({"msu_course1": ["Physics"]}, "msul1")
     critical = [line.split(":")[1] for _, line in net.sent if line.startswith("critical:")]
     assert critical == ["put", "inc", "del", "store", "log", "encrypt", "encrypt", "idput", "courseidput"]
     net.sent.clear()
@@ -477,7 +495,7 @@ def test_how_a_user_looks(smith: User) -> None:
 
 
 def test_ids_lie_on_the_home_servers_of_their_users(net: FakeNet) -> None:
-    domain = Domain(net, "msu")
+    domain = Domain(net, "msu", TEXT)
     assert domain.idput({"A1": "smith", "A&2": "smith", "C1": "course1"}) is Delivery.DONE
     assert (net.londs["msul1"].ids, net.londs["msul2"].ids) == ({"C1": "course1"}, {"A1": "smith", "A%262": "smith"})
     assert domain.idget("C1", "A&2", "B") == {"C1": "course1", "A&2": "smith", "B": ""}
@@ -492,9 +510,9 @@ def test_ids_lie_on_the_home_servers_of_their_users(net: FakeNet) -> None:
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        (lambda net: Domain(net, "msu").idput(["A1"]), "users must be a mapping, such as a dict, not list"),
+        (lambda net: Domain(net, "msu", TEXT).idput(["A1"]), "users must be a mapping, such as a dict, not list"),
         (
-            lambda net: Domain(net, "msu").courseidput("msu_1", "msul1"),
+            lambda net: Domain(net, "msu", TEXT).courseidput("msu_1", "msul1"),
             "courses must be a mapping, such as a dict, not str",
         ),
         (lambda net: Course(net, "course1", "msu").chatretr("smith"), "member must be a user"),
@@ -507,7 +525,7 @@ def test_what_is_of_a_wrong_type_is_not_sent(net: FakeNet, call: Callable[[FakeN
 
 
 def test_courses_are_listed(net: FakeNet) -> None:
-    domain = Domain(net, "msu")
+    domain = Domain(net, "msu", TEXT)
     domain.courseidput({"msu_1": ["Physics: 1&2", "phy"], "msu_2": ["Art"]}, "msul1")
     domain.courseidput({"msu_3": [""]}, "msul2")
     assert domain.courseiddump() == {"msu_1": ["Physics: 1&2", "phy"], "msu_2": ["Art"], "msu_3": [""]}
@@ -524,6 +542,19 @@ def test_courses_are_listed(net: FakeNet) -> None:
         domain.courseiddump()
 
 
+@pytest.mark.parametrize("stored", ["caf%e9", "caf\udce9"])  # as the original's servers may have it: escaped, or bare
+def test_what_is_not_utf8_can_be_read(net: FakeNet, stored: str) -> None:
+    domain, course, smith = Domain(net, "msu", TEXT), Course(net, "course1", "msu"), User(net, "smith", "msu")
+    net.answers["msul1", "chatretr"] = f"active_participant%3asmith%3amsu:{NOW}_000001%3a" + stored.replace("%", "%25")
+    assert course.chatretr(smith).posts == (Post(NOW, "caf\udce9"),)
+    assert course.raw.chatretr(smith).posts == (Post(NOW, b"caf\xe9"),)
+    net.answers["msul1", "idget"] = f"&{stored}"
+    assert (domain.idget("A1"), domain.raw.idget(b"A1")) == ({"A1": "caf\udce9"}, {b"A1": b"caf\xe9"})
+    net.answers["msul1", "courseiddump"] = f"{stored}={stored}:phy"
+    assert domain.courseiddump() == {"caf\udce9": ["caf\udce9", "phy"]}
+    assert domain.raw.courseiddump() == {b"caf\xe9": [b"caf\xe9", b"phy"]}
+
+
 def test_courses_are_users(net: FakeNet) -> None:
     course = Course(net, "course1", "msu")
     course.put("environment", {"description": "Physics"})
@@ -535,9 +566,9 @@ def test_courses_are_users(net: FakeNet) -> None:
     "reply", ["x", "active_participant%3aa", "active_participant%3a%2e%2e%3amsu", "x%3ay%3az", "x%3ay"]
 )
 def test_what_is_no_chat(reply: str) -> None:
-    assert parse_chat("") == Chat()
+    assert parse_chat(TEXT, "") == Chat()
     with pytest.raises(Malformed):
-        parse_chat(reply)
+        parse_chat(TEXT, reply)
 
 
 def test_temporary_texts(net: FakeNet) -> None:
