@@ -97,6 +97,7 @@ class Domain(Generic[Text]):
 
         :param courses: by course id a list of texts: the description, then whatever else is to be known.
         :param host: the home server of these courses.
+        :raises ValueError: among others, a list is empty: the wire can't tell it from an empty description.
         """
         listed = checked_mapping(courses, "courses").items()
         entries = "&".join([f"{key_list(self._codec, [id])}={self._parts(texts)}" for id, texts in listed])
@@ -128,6 +129,8 @@ class Domain(Generic[Text]):
     def _parts(self, texts: Sequence[Text]) -> str:
         if isinstance(texts, (str, bytes)):
             raise TypeError("a course is a list of texts, not one text")
+        if not texts:
+            raise ValueError("a course has at least one text, its description, which may be empty")
         return ":".join([self._codec.field(text) for text in texts])
 
     def _courses(self, reply: str) -> dict[Text, list[Text]]:

@@ -542,6 +542,12 @@ def test_courses_are_listed(net: FakeNet) -> None:
         domain.courseiddump()
 
 
+def test_a_course_without_a_text_is_not_sent(net: FakeNet) -> None:
+    with pytest.raises(ValueError, match="at least one text, its description"):
+        Domain(net, "msu", TEXT).courseidput({"msu_1": ["Physics"], "msu_2": []}, "msul1")
+    assert net.sent == []
+
+
 @pytest.mark.parametrize("stored", ["caf%e9", "caf\udce9"])  # as the original's servers may have it: escaped, or bare
 def test_what_is_not_utf8_can_be_read(net: FakeNet, stored: str) -> None:
     domain, course, smith = Domain(net, "msu", TEXT), Course(net, "course1", "msu"), User(net, "smith", "msu")
