@@ -1,8 +1,10 @@
 """What a try to log in costs, and which lane it takes at the home server.
 
 A browser that is known as the user's own (:mod:`lonnet.handlers.known_browsers`) pays with a try of its token and
-takes the known lane. Any other pays with a try of its address. If there are tries as this user left in its network as
-well, it pays with one of those, too, and takes the fresh lane; else it is a stranger.
+takes the known lane. Of any other, if there are tries as this user left in its network, it takes one of those and the
+fresh lane; else it is a stranger. Either way it pays with a try of its address, which has tries for fresh log-ins
+and others for strangers: so who guesses at one user uses up a few of the former only, and refuses nothing to those who
+log in as other users from the same address.
 
 So who guesses has left the fresh lane after lonFreshBurst guesses, and needs hundreds of networks to keep it full; the
 user who comes from elsewhere stands in it alone. A network is a /24 or, with IPv6, a /48: who has one address often has
@@ -11,8 +13,8 @@ its neighbours.
 Promises: tries are taken before the password is checked, so that many at once don't get more. Raises OSError when
 lonIDsDir can't be used. Logs nothing.
 
-Known limits: who guesses a user's password from the user's own network makes a stranger of everybody there who has no
-known browser.
+Known limits: who guesses a user's password from the user's own network makes a stranger of everybody there who logs in
+as that user without a known browser. Who guesses at very many users uses up all tries of the address.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from collections.abc import Iterable
 
 from common.config import Config
 from common.login_lanes import LoginLane
-from lonnet.handlers.throttle import Throttle, of_address, of_browser, of_network_and_user
+from lonnet.handlers.throttle import Throttle, of_address, of_browser, of_network_and_user, of_strangers_at
 
 Taken = tuple[Throttle, str]
 
@@ -74,13 +76,19 @@ class LoginTries:
         # A browser whose token has no tries left is like any other again.
         if nonce and not self._tries.take(of_browser(nonce)):
             return LoginTry(LoginLane.KNOWN, [(self._tries, of_browser(nonce))])
-        paid = (self._tries, of_address(address))
-        if wait := self._tries.take(of_address(address)):
+        near = of_network_and_user(address, user, domain)
+        if self._fresh.take(near):
+            return LoginTry(LoginLane.STRANGERS, [], [self._paid(of_strangers_at(address))])
+        try:
+            return LoginTry(LoginLane.FRESH, [(self._fresh, near)], [self._paid(of_address(address))])
+        except NoTries:
+            self._fresh.give_back(near)
+            raise
+
+    def _paid(self, bucket: str) -> Taken:
+        if wait := self._tries.take(bucket):
             raise NoTries(wait)
-        bucket = of_network_and_user(address, user, domain)
-        if self._fresh.take(bucket):
-            return LoginTry(LoginLane.STRANGERS, [], [paid])
-        return LoginTry(LoginLane.FRESH, [(self._fresh, bucket)], [paid])
+        return self._tries, bucket
 
     def sweep(self) -> None:
         """Delete what is not needed any more."""

@@ -42,7 +42,7 @@ class Throttle:
     def take(self, bucket: str) -> float:
         """Take one try.
 
-        :param bucket: of :func:`of_address`, :func:`of_network_and_user` or :func:`of_browser`.
+        :param bucket: of one of the functions below.
         :returns: 0.0; or the seconds until there is one, then none was taken.
         """
         if not self._interval:
@@ -105,6 +105,11 @@ def of_browser(nonce: bytes) -> str:
 def of_address(address: str) -> str:
     """The bucket of an address; what is none shares one."""
     return _network(address, 32, 64)
+
+
+def of_strangers_at(address: str) -> str:
+    """The bucket of an address for those who are strangers to the user as whom they log in."""
+    return f"strangers-{of_address(address)}"
 
 
 def of_network_and_user(address: str, user: str, domain: str) -> str:

@@ -245,14 +245,30 @@ def test_a_body_that_is_no_form_is_too_large(browser: Browser) -> None:
 
 
 def test_an_address_that_guesses_must_wait_and_others_need_not(tmp_path: Path) -> None:
-    app = app_of(network(tmp_path, login_burst=3, login_interval=100.0))
-    guesser, other = Browser(app), Browser(app, "127.9.9.10")
-    for _ in range(3):
+    app = app_of(network(tmp_path, login_burst=5, login_interval=100.0, fresh_burst=2, fresh_interval=100.0))
+    guesser, other = Browser(app), Browser(app, "127.9.8.10")
+    for _ in range(2 + 5):  # as anybody, then as a stranger
         assert guesser.log_in(password="guess").status_code == 401
     answer = guesser.log_in()
     assert answer.status_code == 429 and 0 < int(answer.headers["Retry-After"]) <= 101
     assert "Too many log-ins from your address have failed." in answer.text
     assert other.log_in().status_code == 303
+
+
+def test_who_guesses_at_one_user_keeps_out_no_other_at_the_same_address(tmp_path: Path) -> None:
+    app = app_of(network(tmp_path, login_burst=5, login_interval=1000.0, fresh_burst=2, fresh_interval=1000.0))
+    while Browser(app).log_in(password="guess").status_code != 429:
+        pass
+    assert Browser(app).log_in("jones", "another").status_code == 303
+
+
+def test_who_guesses_at_everybody_uses_up_the_tries_of_the_address(tmp_path: Path) -> None:
+    net = network(tmp_path, login_burst=5, login_interval=1000.0, fresh_burst=2, fresh_interval=1000.0)
+    app = app_of(net)
+    codes = [Browser(app).log_in(f"user{number}", "guess").status_code for number in range(6)]
+    assert codes == [401] * 5 + [429]
+    assert Browser(app).log_in("jones", "another").status_code == 429
+    assert len(os.listdir(net.site.config.ids_dir / "fresh")) == 5, "who was refused lost no try as that user"
 
 
 def test_right_log_ins_cost_no_tries(tmp_path: Path) -> None:
@@ -285,7 +301,7 @@ def test_strangers_who_are_told_to_try_again_pay_for_it(tmp_path: Path) -> None:
 
 def test_a_password_that_is_still_being_checked_costs_tries_like_any_other(tmp_path: Path) -> None:
     net = network(
-        tmp_path, login_burst=5, login_interval=1000.0, fresh_burst=2, fresh_interval=1000.0, logins_waiting=0
+        tmp_path, login_burst=3, login_interval=1000.0, fresh_burst=2, fresh_interval=1000.0, logins_waiting=0
     )
     browser = Browser(app_of(net))
     net.fake.answers[HOME, "auth"] = "error: 115 under way"
@@ -389,7 +405,7 @@ def test_it_can_be_turned_off(tmp_path: Path) -> None:
 def test_who_shares_an_address_with_a_guesser_comes_in_with_a_known_browser(tmp_path: Path) -> None:
     app = app_of(network(tmp_path, login_burst=3, login_interval=1000.0))
     known, guesser, stranger = known_browser(app), Browser(app), Browser(app)
-    assert [guesser.log_in(password="guess").status_code for _ in range(4)] == [401, 401, 401, 429]
+    assert [guesser.log_in(password="guess").status_code for _ in range(7)] == [401] * 6 + [429]
     assert stranger.log_in().status_code == 429
     for _ in range(5):
         assert known.log_in().status_code == 303
@@ -400,9 +416,9 @@ def test_a_known_browser_that_guesses_becomes_a_stranger(tmp_path: Path) -> None
     net = network(tmp_path, login_burst=3, login_interval=1000.0)
     app = app_of(net)
     copied = known_browser(app)
-    guesses = [copied.log_in(password="guess").status_code for _ in range(7)]
-    assert guesses == [401] * 6 + [429], "the tries of the token, then those of the address"
-    assert lanes(net) == ["fresh", "known", "known", "known", "fresh", "fresh", "fresh"]
+    guesses = [copied.log_in(password="guess").status_code for _ in range(10)]
+    assert guesses == [401] * 9 + [429], "the tries of the token, then those of the address"
+    assert lanes(net) == ["fresh"] + ["known"] * 3 + ["fresh"] * 3 + ["strangers"] * 3
     assert known_browser(app, "127.9.9.10").log_in().status_code == 303
 
 
