@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lond.commands.arguments import DOMAIN, ID_PAIRS, IDS
+from lond.commands.joining import unmistakable
 from lond.commands.registry import Context, Trust, command
 from lond.records.user import Pairs
 
@@ -21,4 +22,4 @@ def idput(context: Context, domain: bytes, pairs: Pairs) -> bytes:
     replies="unames joined by `&`, empty for unknown ids; `error: 2 ...` nothing stored for this domain",
 )
 def idget(context: Context, domain: bytes, ids: list[bytes]) -> bytes:
-    return b"&".join(context.storage.domain(domain).get_ids(ids))
+    return unmistakable(b"&".join(context.storage.domain(domain).get_ids(ids)))

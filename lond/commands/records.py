@@ -19,7 +19,7 @@ from lond.commands.arguments import (
     WRITABLE_NAMESPACE,
 )
 from lond.commands.expression import selected
-from lond.commands.joining import joined, joined_items
+from lond.commands.joining import joined, joined_items, unmistakable
 from lond.commands.registry import Context, Trust, command
 from lond.records.user import Item, Pairs
 
@@ -76,7 +76,7 @@ def delete(context: Context, domain: bytes, user: bytes, namespace: bytes, keys:
     replies="values joined by `&` in the order asked, empty for missing; `error: 2 ...` no such namespace",
 )
 def get(context: Context, domain: bytes, user: bytes, namespace: bytes, keys: list[bytes]) -> bytes:
-    return b"&".join(context.storage.user(domain, user).get(namespace, keys))
+    return _values(context, domain, user, namespace, keys)
 
 
 @command(
@@ -91,7 +91,11 @@ def get(context: Context, domain: bytes, user: bytes, namespace: bytes, keys: li
 def eget(context: Context, domain: bytes, user: bytes, namespace: bytes, keys: list[bytes]) -> bytes:
     if context.session.frame is None:
         return b"error:no_key"
-    return context.session.frame(b"&".join(context.storage.user(domain, user).get(namespace, keys)))
+    return context.session.frame(_values(context, domain, user, namespace, keys))
+
+
+def _values(context: Context, domain: bytes, user: bytes, namespace: bytes, keys: list[bytes]) -> bytes:
+    return unmistakable(b"&".join(context.storage.user(domain, user).get(namespace, keys)))
 
 
 @command("keys", DOMAIN, USER, NAMESPACE, trust=Trust.RECORDS, replies="`k&k...`, `error: 2 ...`")

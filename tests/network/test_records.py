@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import ChainMap
 from collections.abc import Callable, Iterator
 from itertools import count
 
@@ -26,7 +27,18 @@ MakeFederation = Callable[..., Federation]
 
 HOSTS = ["msul1", "msul2", "msua1", "msua2"]
 EVERY_BYTE = bytes(range(256))
-AWKWARD = ["", "&", "=", ":", "%", "%2F", "a&b=c:d%\n\r\0", "é\U0001f600", "\udcff", *sorted(FAILURE_WORDS)]
+# What a reply that begins with a user's text could be taken for.
+MISLEADING = [
+    "enc",
+    "enc:",
+    "enc:4:3519a5adb04ebb8f",
+    "error",
+    "error:",
+    "error: 2",
+    "error: 2 x",
+    *sorted(FAILURE_WORDS),
+]
+AWKWARD = ["", "&", "=", ":", "%", "%2F", "a&b=c:d%\n\r\0", "é\U0001f600", "\udcff", *MISLEADING]
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +90,9 @@ def test_awkward_texts(smith: User, text: str) -> None:
     smith.put(namespace, {key: text})
     assert smith.get(namespace, key) == smith.eget(namespace, key) == smith.dump(namespace) == {key: text}
     assert smith.keys(namespace) == [key]
-    smith.store(namespace, key, {key: text})
-    assert smith.restore(namespace, key).values == {key: text}
-    assert smith.current(namespace) == {key: {key: text}}
+    smith.store(namespace, key, {"2": "first", key: text})
+    assert smith.restore(namespace, key).values == {"2": "first", key: text}
+    assert smith.current(namespace) == {key: {"2": "first", key: text}}
 
 
 def test_every_byte(smith: User) -> None:
@@ -244,8 +256,8 @@ def test_writes_are_delayed_and_arrive_in_order(network: Federation, federation:
 
 # Against a model
 
-keys = st.sampled_from(["a", "b&", "c=", "n"])
-values = st.sampled_from(["", "1", "2", "x&y", "refused"])
+keys = st.sampled_from(["a", "b&", "c=", "n", "2", "enc", "error"])
+values = st.sampled_from(["", "1", "2", "x&y", "refused", "con_lost"])
 numbers = st.integers(-3, 3)
 names = count()
 
@@ -312,6 +324,11 @@ class OneUser(RuleBasedStateMachine):
     def restore(self, server: int, rid: str) -> None:
         found = self.users[server].restore("ns", rid)
         assert [version.values for version in found.versions] == self.model.versions.get(rid, [])
+
+    @rule(server=server)
+    def current(self, server: int) -> None:
+        latest = {rid: dict(ChainMap(*reversed(stored))) for rid, stored in self.model.versions.items()}
+        assert self.users[server].current("ns") == latest
 
 
 def test_calls_of_several_access_servers_equal_a_model(network: Federation) -> None:

@@ -16,13 +16,21 @@ CHILDREN = st.integers(0, 1)
 NAMESPACES = st.sampled_from(["data", "nohist_x"])
 KEYS = st.sampled_from([b"a", b"b", b"a b", b"%", b"", b"&=:\n\0\xff"]).map(escape)
 NAMED = KEYS.filter(bool)
-VALUES = st.binary(max_size=6).map(escape)
+WORDS = [b"con_lost", b"con_delayed", b"con_failed", b"no_such_host", b"refused", b"unknown_cmd"]
+VALUES = st.binary(max_size=6).map(escape) | st.sampled_from(WORDS)
 PAIRS = st.dictionaries(NAMED, VALUES, max_size=3)
-RIDS = st.sampled_from([b"res%2fone", b"r2"])
+RIDS = st.sampled_from([b"res%2fone", b"r2", b"enc", b"error"])
 
 
 def joined(pairs):
     return b"&".join(key + b"=" + value for key, value in pairs.items())
+
+
+def spelled(reply):
+    """A list as it is sent: its first byte escaped, where it could be taken for something else."""
+    if reply in WORDS or reply.startswith((b"enc:", b"error:")):
+        return b"%%%x" % reply[0] + reply[1:]
+    return reply
 
 
 class Model(RuleBasedStateMachine):
@@ -92,7 +100,7 @@ class Model(RuleBasedStateMachine):
     def get(self, child, namespace, keys):
         if namespace in self.entries:
             reply = b"&".join(self.entries[namespace].get(key, b"") for key in keys)
-            self.expect(child, b"get:msu:smith:%b:%b" % (namespace.encode(), b"&".join(keys)), reply)
+            self.expect(child, b"get:msu:smith:%b:%b" % (namespace.encode(), b"&".join(keys)), spelled(reply))
 
     @rule(child=CHILDREN, namespace=NAMESPACES, rid=RIDS)
     def restore(self, child, namespace, rid):
@@ -103,6 +111,14 @@ class Model(RuleBasedStateMachine):
                 parts.append(b"%d:keys=%b" % (number, b":".join(values)))
                 parts += [b"%d:%b=%b" % (number, *item) for item in values.items()]
             self.expect(child, b"restore:msu:smith:%b:%b" % (namespace.encode(), rid), b"&".join(parts))
+
+    @rule(child=CHILDREN, namespace=NAMESPACES)
+    def current(self, child, namespace):
+        if namespace in self.entries:
+            latest = {}
+            for rid, versions in sorted(self.versions[namespace].items()):
+                latest |= {rid + b":" + key: value for values in versions for key, value in values.items()}
+            self.expect(child, b"currentdump:msu:smith:" + namespace.encode(), spelled(joined(latest)))
 
     @rule(child=CHILDREN, namespace=NAMESPACES)
     def dump(self, child, namespace):

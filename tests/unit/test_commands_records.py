@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from lonnet.replies import FAILURE_WORDS
 from tests.helpers.dispatching import NOW, Lond, make_site
 
 
@@ -74,6 +75,23 @@ def test_eget_frames_or_says_that_there_is_no_key(lond):
     assert lond.ask("eget:msu:smith:data:a") == b"error:no_key"
     lond.session.frame = lambda clear: b"enc:%d:%s" % (len(clear), clear.hex().encode())
     assert lond.ask("eget:msu:smith:data:a&b") == b"enc:2:3126"
+
+
+@pytest.mark.parametrize(("stored", "question", "reply"), [
+    ("store:msu:smith:d:enc:4=x", "currentdump:msu:smith:d", b"%%65nc:4=x&enc:timestamp=%d" % NOW),
+    ("store:msu:smith:d:error:2=x", "currentdump:msu:smith:d", b"%%65rror:2=x&error:timestamp=%d" % NOW),
+    ("store:msu:smith:d:encore:2=x", "currentdump:msu:smith:d", b"encore:2=x&encore:timestamp=%d" % NOW),
+    *[("put:msu:smith:d:k=" + word, "get:msu:smith:d:k", b"%%%x%b" % (ord(word[0]), word[1:].encode()))
+      for word in sorted(FAILURE_WORDS)],
+    ("put:msu:smith:d:k=refused", "get:msu:smith:d:k&k", b"refused&refused"),
+    ("put:msu:smith:d:refused=1", "keys:msu:smith:d", b"%72efused"),
+    ("put:msu:smith:d:refused=1", "dump:msu:smith:d", b"refused=1"),
+    ("idput:msu:4711=refused", "idget:msu:4711", b"%72efused"),
+    ("put:msu:smith:d:k=error", "get:msu:smith:d:k", b"error"),
+])  # fmt: skip
+def test_what_users_have_written_is_not_taken_for_a_frame_an_error_or_a_failure(lond, stored, question, reply):
+    assert lond.ask(stored) == b"ok"
+    assert lond.ask(question) == reply
 
 
 def test_dump_whole_by_expression_and_by_range(lond):
