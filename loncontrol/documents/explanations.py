@@ -127,9 +127,10 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
     "passwd of %s:%s: %s": ("the user's passwd file can't be read; log-ins get an error", "look at the file"),
     "passwd of %s:%s not changed: %s": ("the new file could not be written; the old one counts", "look at the disk"),
     "%s:%s has a new kind of hash": ("after a log-in an old hash was replaced by scrypt", ""),
-    "failed log-in of %s:%s from %s, number %d in a row in lane %s": (
-        "a wrong password; after londThrottleAfter of them further ones are told to try again, each lane (known, "
-        "fresh, strangers) for itself: docs/authentication.md",
+    "failed log-in of %s from %s, number %d in a row in lane %s": (
+        "a wrong password (a name that nobody has is not told, because some type their password there); after "
+        "londThrottleAfter of them further ones are told to try again, each lane (known, fresh, strangers) for itself: "
+        "docs/authentication.md",
         "many, for many users: somebody guesses, on the host that is named"),
     "log-ins get auth_mode_error: %s": (
         "a type of account can't be checked on this machine; said once for each reason",

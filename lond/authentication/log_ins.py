@@ -7,7 +7,8 @@ Promises: the process goes on meanwhile; `on_done` is called once for each call,
 password is not to be checked now. Only wrong passwords (and users that don't exist) count as failures, not those that
 could not be checked.
 
-Logs: one warning for each failed log-in with user, asking host and lane, never with the password. Raises nothing.
+Logs: one warning for each failed log-in with user, asking host and lane, never with the password; nor with the name of
+who is no user, for some type their password where the name belongs. Raises nothing.
 
 Known limits: who is asked for a log-in that is then refused by the throttle is not logged, because a flood of those
 would fill the log.
@@ -125,19 +126,19 @@ class LogIns:
 
     def _start(self, job: Job, lane: Lane, on_done: OnDone) -> None:
         def done(outcome: Outcome) -> None:
-            self._remember(lane, outcome.verdict)
+            self._remember(job, lane, outcome.verdict)
             on_done(outcome)
             self._next(lane)
 
         self._clients.of(job, lane.kind).submit(job, done)
 
-    def _remember(self, lane: Lane, verdict: Verdict) -> None:
+    def _remember(self, job: Job, lane: Lane, verdict: Verdict) -> None:
         if verdict is Verdict.RIGHT:
             self._table.change(lane.name, lambda _record: (Record(), None))
         elif verdict is Verdict.WRONG:
-            self._count(lane)
+            self._count(job, lane)
 
-    def _count(self, lane: Lane) -> None:
+    def _count(self, job: Job, lane: Lane) -> None:
         now = self._clock()
 
         def change(record: Record) -> tuple[Record, int]:
@@ -147,7 +148,6 @@ class LogIns:
         failures = self._table.change(lane.name, change)
         self._table.count()
         domain, user = lane.domain.decode("ascii"), lane.user.decode("ascii")
+        who = f"{domain}:{user}" if job.account else f"an unknown user of {domain}"
         kind = lane.kind.name.lower()
-        _log.warning(
-            "failed log-in of %s:%s from %s, number %d in a row in lane %s", domain, user, lane.host, failures, kind
-        )
+        _log.warning("failed log-in of %s from %s, number %d in a row in lane %s", who, lane.host, failures, kind)

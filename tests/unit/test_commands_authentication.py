@@ -570,6 +570,12 @@ class TestThrottle:
         ]
         assert home.table.total == 5
 
+    def test_a_name_that_nobody_has_is_not_logged(self, home: Home, caplog: pytest.LogCaptureFixture) -> None:
+        assert home.ask("auth:msu:sesame:smith") == b"unknown_user"
+        assert [record.getMessage() for record in caplog.records] == [
+            "failed log-in of an unknown user of msu from msua1, number 1 in a row in lane strangers"
+        ]
+
 
 @contextmanager
 def no_room(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
