@@ -2,7 +2,7 @@
 
 Promises: a reply that may mean "this user is not here (any more)" is not believed before the host has confirmed it; if
 the user has moved, the new home server gets the same request. What comes back is then final. All requests of a call
-end together, at its limit.
+end together, at its limit. A password for a name that no user has is checked like any other, and found wrong.
 
 Raises: what :mod:`lonnet.homes` and :mod:`lonnet.replies` say. Logs nothing.
 
@@ -21,15 +21,17 @@ from typing import TypeVar
 
 from common.login_lanes import LoginLane
 from lonnet.deadline import Deadline, limit
-from lonnet.homes import Net, UserName, home_server, is_home, search
+from lonnet.homes import Net, UserName, checking_server, home_server, is_home, search
 from lonnet.replies import Delivery, command_of, delivered, nothing_there, parsed
 
 UNKNOWN_USER, NO_SUCH_HOST = "unknown_user", "no_such_host"
 TRY_AGAIN, COME_AGAIN = f"error: {errno.EAGAIN} ", f"error: {errno.EINPROGRESS} "
+_DONE = ("authorized", "ok")
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 1.0  # seconds between two requests of one call, half of it more or less
 
 Result = TypeVar("Result")
 _Send = Callable[[str, str, float], str]
+_Find = Callable[[Net, UserName, Deadline], str]
 # Process and lane of each; no lock, for one that is held during a fork would stay so in the child.
 _waiting: list[tuple[int, LoginLane]] = []
 
@@ -59,7 +61,8 @@ class HomeCalls:
         return self._sent(self.net.reply, line, self.deadline(timeout))
 
     def reply_when_ready(self, line: str, lane: LoginLane, timeout: float | None) -> tuple[str, str]:
-        """As :meth:`reply`; while the home server says that the reply is not there yet, it is asked again.
+        """As :meth:`reply`, from the :func:`lonnet.homes.checking_server`; while it says that the reply is not there
+        yet, it is asked again.
 
         For lonLoginWait if it says ``error: 11``, try again; to the end of the time limit if it says ``error: 115``:
         the check is under way there, and its outcome waits for who comes again.
@@ -69,7 +72,7 @@ class HomeCalls:
         """
         config, deadline = self.net.site.config, self.deadline(timeout)
         patience = Deadline(config.login_wait)
-        host, reply = self._sent(self.net.reply, line, deadline)
+        host, reply = self._checked(line, deadline)
         if not reply.startswith((TRY_AGAIN, COME_AGAIN)) or not _may_wait(lane, config.logins_waiting):
             return host, reply
         try:
@@ -80,7 +83,7 @@ class HomeCalls:
                 if left < pause_now:
                     break
                 sleep(pause_now)
-                host, reply = self._sent(self.net.reply, line, deadline)
+                host, reply = self._checked(line, deadline)
                 pause = min(2 * pause, LONGEST_PAUSE)
             return host, reply
         finally:
@@ -104,12 +107,19 @@ class HomeCalls:
         """The end of a call that may take `timeout` seconds; None: lonRequestTimeout."""
         return Deadline(limit(timeout, self.net.site.config.request_timeout))
 
-    def _sent(self, send: _Send, line: str, deadline: Deadline) -> tuple[str, str]:
+    def _checked(self, line: str, deadline: Deadline) -> tuple[str, str]:
+        host, reply = self._sent(self.net.reply, line, deadline, checking_server)
         known = self.net.homes.recall(self.user)
-        host = home_server(self.net, self.user, deadline)
+        if reply in _DONE and known is not None and known.host is None:
+            self.net.homes.forget(self.user)  # made there since the search
+        return host, reply
+
+    def _sent(self, send: _Send, line: str, deadline: Deadline, find: _Find = home_server) -> tuple[str, str]:
+        known = self.net.homes.recall(self.user)
+        host = find(self.net, self.user, deadline)
         reply = send(line, host, deadline.left())
-        searched = known is None or not known.current
-        if searched or not _may_be_gone(reply) or not self._has_moved(host, reply, deadline):
+        remembered = known is not None and known.current and known.host is not None
+        if not remembered or not _may_be_gone(reply) or not self._has_moved(host, reply, deadline):
             return host, reply
         host = search(self.net, self.user, deadline)
         return host, send(line, host, deadline.left())

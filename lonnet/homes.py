@@ -6,7 +6,8 @@ when we last knew, then this host, then the others in the order of hosts.tab.
 Promises: "no such user" is said, and remembered, only if every library server of the domain has said so. An entry that
 is too old is asked for again; if nobody can be asked then, what was known before is used, so that critical messages
 to a server that is down have a destination. What a caller supposes (:meth:`HomeCache.suppose`) counts as too old from
-the beginning. What is remembered is bounded in number and age.
+the beginning. What is remembered is bounded in number and age. Who checks the password of a name that no user has
+(:func:`checking_server`) is the same server each time.
 
 Raises: NoSuchUser (NoSuchDomain, if there is nobody to ask); HostUnreachable, or what else a server answered, if one of
 those that were asked could not say and no other is the home. Logs nothing.
@@ -20,6 +21,7 @@ operation on a dict; two threads that search for the same user do it twice.
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
@@ -153,6 +155,24 @@ def home_server(net: Net, user: UserName, deadline: Deadline) -> str:
     if known.host is None:
         raise NoSuchUser(user.name, user.domain)
     return known.host
+
+
+def checking_server(net: Net, user: UserName, deadline: Deadline) -> str:
+    """Who checks a user's password: the home server, or a library server of the domain that does the work for nobody.
+
+    Without the latter, guesses at a name that nobody has would be answered at once and never meet a gap, and tell this
+    name from a user's. For one name it is always the same server, as the gaps after failures are its own.
+
+    :raises NoSuchDomain: nobody in this domain can be a user.
+    :raises HostUnreachable: as :func:`home_server`.
+    """
+    try:
+        return home_server(net, user, deadline)
+    except NoSuchUser:
+        hosts = sorted(host.id for host in net.site.table.in_domain(user.domain, "library"))
+        if not hosts:
+            raise
+        return hosts[zlib.crc32(user.fields.encode()) % len(hosts)]
 
 
 def search(net: Net, user: UserName, deadline: Deadline) -> str:

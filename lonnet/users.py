@@ -13,8 +13,9 @@ for that, and asks to come again for the outcome; so they do. Where lonLoginsWai
 of these ways already, the next one raises RemoteError 11 or 115 at once, so that people who guess passwords can't keep
 all threads of a web server waiting.
 
-Promises: a password is in no exception's text, no log and no file of this host. Every call ends within `timeout`
-seconds (None: lonRequestTimeout, for roles lonCriticalTimeout).
+Promises: a password is in no exception's text, no log and no file of this host. Where nobody has the name, one that is
+to be checked takes as much work (:func:`lonnet.homes.checking_server`). Every call ends within `timeout` seconds
+(None: lonRequestTimeout, for roles lonCriticalTimeout).
 
 Raises: as :mod:`lonnet.records`; besides what the single calls say. Logs nothing.
 

@@ -8,11 +8,11 @@ same browser, so that other sites can't log a browser in. A right log-in makes t
 :mod:`lonnet.handlers.login_tries` tells them apart.
 
 Promises: a redirect after log-in leads to a path of this host only. Passwords and ids are logged nowhere. A wrong
-password, an unknown user and a name that can't be one get the same answer.
+password, an unknown user and a name that can't be one get the same answer; the first two after the same work.
 
 Logs each log-in, failed log-in and log-out with user and address. Raises OSError when lonIDsDir can't be used.
 
-Known limit: that there is no such user is known sooner than that a password is wrong.
+Known limits: what of a name's being a user's shows all the same is in docs/authentication.md.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from lonnet.errors import (
 from lonnet.users import Authentication
 from tests.helpers.federation import Federation, running
 from tests.helpers.members import move_member
+from tests.helpers.waiting import eventually
 
 AWKWARD = "s&c:r=t%é\n\U0001f600"
 
@@ -87,6 +88,14 @@ def test_change_authentication(net: Lonnet) -> None:
         net.user("nobody", "msu").authentication_type()
     with pytest.raises(RemoteError, match="22"):
         lee.change_authentication("krb5", "no realm\n")
+
+
+def test_guesses_at_a_name_that_nobody_has_meet_gaps(network: Federation, net: Lonnet) -> None:
+    for _ in range(4):
+        with pytest.raises(NoSuchUser):
+            net.user("guessed", "msu").authenticate("guess")
+    failure = "failed log-in of an unknown user of msu from msua1, number 4 in a row in lane strangers"
+    eventually(lambda: sum(failure in network.hosts[host].lond.log for host in ("msul1", "msul2")) == 1)
 
 
 def test_a_user_who_was_moved_logs_in(network: Federation, net: Lonnet) -> None:

@@ -23,6 +23,7 @@ from lonnet.errors import (
     DeliveryFailed,
     HostUnreachable,
     KeyExists,
+    NoSuchDomain,
     NoSuchHost,
     NoSuchUser,
     NotAuthorized,
@@ -39,7 +40,7 @@ from lonnet.temporary import Temporary
 from lonnet.users import AUTHENTICATION_TYPES, Authentication, User
 from lonnet.versions import Restored
 from lonnet.wire import TEXT, Malformed
-from tests.helpers.fake_net import NOW, FakeNet
+from tests.helpers.fake_net import NOW, FakeLond, FakeNet
 from tests.helpers.in_child import in_child
 from tests.unit.test_lonnet_scripted_child import a_site
 
@@ -308,6 +309,65 @@ def test_log_in(net: FakeNet, smith: User) -> None:
     with pytest.raises(NoSuchUser):
         User(net, "nobody", "msu").authenticate("x")
     assert all(line.startswith("encrypt:") for _, line in net.sent if "home:" not in line)
+
+
+def test_a_password_of_nobody_is_checked_by_the_same_server_each_time(net: FakeNet) -> None:
+    nobody = User(net, "nobody", "msu")
+    asked = []
+    for call in (
+        lambda: nobody.authenticate("x", lane=LoginLane.KNOWN),
+        lambda: User(net, "nobody", "msu").authenticate("x"),
+        lambda: nobody.change_password("x", "y"),
+    ):
+        with pytest.raises(NoSuchUser):
+            call()
+        asked.append(net.commands())
+    [server] = {commands[-1].split()[0] for commands in asked}
+    assert asked == [["msul1 home", "msul2 home", f"{server} auth"], [f"{server} auth"], [f"{server} passwd"]]
+
+
+def test_passwords_of_nobody_are_spread_over_the_servers(net: FakeNet) -> None:
+    for number in range(20):
+        with pytest.raises(NoSuchUser):
+            User(net, f"nobody{number}", "msu").authenticate("x")
+    assert {host for host, line in net.sent if line.startswith("encrypt:auth:")} == {"msul1", "msul2"}
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [("error: 11 busy", RemoteError), ("con_lost", HostUnreachable), ("refused", Refused), ("hello", UnexpectedReply)],
+)
+def test_nobody_hears_what_a_user_would(net: FakeNet, reply: str, error: type[Exception]) -> None:
+    net.answers |= {(host, "auth"): reply for host in ("msul1", "msul2")}
+    for _ in range(2):
+        with pytest.raises(error):
+            User(net, "nobody", "msu").authenticate("x")
+
+
+def test_where_nobody_can_be_a_user_no_password_is_checked(net: FakeNet) -> None:
+    with pytest.raises(NoSuchDomain):
+        User(net, "smith", "hub").authenticate("x")
+    assert net.sent == []
+
+
+def test_who_was_made_since_the_search_logs_in(net: FakeNet) -> None:
+    new = User(net, "new", "msu")
+    with pytest.raises(NoSuchUser):
+        new.authenticate("x")
+    server = net.commands()[-1].split()[0]
+    net.londs[server].do_makeuser("msu", "new", "internal", "x")
+    assert new.authenticate("x")
+    assert new.home() == server
+
+
+def test_who_was_removed_is_found_out_with_one_check(net: FakeNet, smith: User) -> None:
+    net.londs["msul2"].passwords["msu:smith"] = "x"
+    assert smith.authenticate("x")
+    net.sent.clear()
+    net.londs["msul2"] = FakeLond("msul2")
+    with pytest.raises(NoSuchUser):
+        smith.authenticate("x")
+    assert net.commands() == ["msul2 auth", "msul2 home", "msul1 home", "msul2 home"]
 
 
 def test_the_lane_of_a_log_in_is_told_in_a_last_field(net: FakeNet, smith: User) -> None:

@@ -106,6 +106,14 @@ def test_a_home_server_that_has_too_much_to_do(browser: Browser, net: NetInMemor
     assert "too much to do now. Try again in a moment." in answer.text
 
 
+@pytest.mark.parametrize("reply", ["con_lost", "error: 11 too many log-ins at once, try again", "refused", "perhaps"])
+def test_users_and_others_hear_the_same(browser: Browser, net: NetInMemory, reply: str) -> None:
+    net.fake.answers |= {(host, "auth"): reply for host in (HOME, OTHER)}
+    user, nobody, remembered = (browser.log_in(name) for name in ("smith", "nobody", "nobody"))
+    assert user.status_code == nobody.status_code == remembered.status_code != 401
+    assert user.text == nobody.text.replace("nobody", "smith") == remembered.text.replace("nobody", "smith")
+
+
 def test_an_answer_that_can_t_be_used_is_no_log_in(browser: Browser, net: NetInMemory) -> None:
     net.fake.answers[HOME, "auth"] = "perhaps"
     assert browser.log_in().status_code == 502
