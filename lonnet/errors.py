@@ -59,6 +59,9 @@ class HostUnreachable(_AboutHost, PeerUnavailable):
 class Delayed(_AboutHost):
     """Not a failure: the critical message is on disk and will be delivered (``con_delayed``).
 
+    Typed calls return ``Delivery.DELAYED`` instead; :func:`lonnet.replies.checked` raises this for who sends critical
+    messages by ``Lonnet.critical``.
+
     :param host: the host id that it is for.
     """
 

@@ -4,7 +4,7 @@
 reply                  raised
 =====================  =========================================
 ``con_lost``           HostUnreachable
-``con_delayed``        Delayed; nothing for critical messages
+``con_delayed``        Delayed; nothing by :func:`delivered`
 ``con_failed``         DeliveryFailed
 ``no_such_host``       NoSuchHost
 ``refused``            Refused
