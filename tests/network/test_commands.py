@@ -157,9 +157,10 @@ SCRIPT: list[tuple[str, str]] = [
 ]
 
 WORDS = {name.decode() for name in REGISTRY}
-NO_REPLIES = {"since", "filter", "known", "fresh", *WORDS}  # words that the table explains replies with
+NO_REPLIES = {"since", "filter", "known", "fresh", "strangers", *WORDS}  # words that the table explains replies with
 ELSEWHERE = {  # replies of the table that need more than a request, and where they are tested
     ("auth", "error: 11"): "network/test_known_browsers.py",
+    ("auth", "error: 115"): "network/test_slow_checks.py",
     ("passwd", "error: 11"): "unit/test_commands_authentication.py",
     ("eget", "error:no_key"): "network/test_classic.py",
     ("fetchuserfile", "ok"): "network/test_resources.py",
