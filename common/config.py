@@ -134,6 +134,7 @@ class Config:
     hash_timeout: float = _DEFAULT["hash_timeout"]  # s
     throttle_after: int = _DEFAULT["throttle_after"]  # failed log-ins
     throttle_max: float = _DEFAULT["throttle_max"]  # s
+    throttle_fresh: float = _DEFAULT["throttle_fresh"]  # s
     throttle_forget: float = _DEFAULT["throttle_forget"]  # s
     # Web pages
     session_expire: float = _DEFAULT["session_expire"]  # s

@@ -191,6 +191,8 @@ SETTINGS: tuple[Setting, ...] = (
             "failed log-ins of one user from one host and lane before there are gaps between further ones"),
     Setting("londThrottleMax", "throttle_max", _seconds(0, 10), "3",
             "seconds of the longest gap between two log-ins after failed ones; 0: no gaps"),
+    Setting("londThrottleFresh", "throttle_fresh", _seconds(0, 10), "0.5",
+            "the same in the fresh lane, where who guesses needs ever new networks; at most londThrottleMax"),
     Setting("londThrottleForget", "throttle_forget", _seconds(1, 86400), "900",
             "seconds after the last failed log-in until all are forgotten"),
     Setting("lonSessionExpire", "session_expire", _seconds(1, 31536000), "14400",

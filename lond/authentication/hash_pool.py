@@ -23,6 +23,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 
 from common.config import Config
+from common.login_lanes import LoginLane
 from common.loop import Loop
 from common.population import Birth, Member, Population
 from common.site import Site
@@ -107,7 +108,8 @@ class HashPool:
             HashClient(loop, self._workers.path(key), config.hash_timeout) for key in (HASHER, ASKER, KNOWN_ASKER)
         )
         clients = Clients(hashing_, asking, asking_for_known)
-        return LogIns(loop.clock, clients, self.table, Limits.of(config), SlowChecks(loop, config.ask_patience))
+        limits = {kind: Limits.of(config, kind) for kind in LoginLane}
+        return LogIns(loop.clock, clients, self.table, limits, SlowChecks(loop, config.ask_patience))
 
     def close_listeners(self) -> None:
         """Close, in a child that serves links, the workers' sockets."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -69,11 +69,17 @@ class LogIns:
 
     :param clock: monotonic seconds.
     :param table: the records of failed log-ins, shared by all children.
+    :param limits: of each lane.
     :param slow: the checks whose callers come again.
     """
 
     def __init__(
-        self, clock: Callable[[], float], clients: Clients, table: ThrottleTable, limits: Limits, slow: SlowChecks
+        self,
+        clock: Callable[[], float],
+        clients: Clients,
+        table: ThrottleTable,
+        limits: Mapping[LoginLane, Limits],
+        slow: SlowChecks,
     ) -> None:
         self._clock, self._clients, self._slow = clock, clients, slow
         self._table, self._limits = table, limits
@@ -118,7 +124,7 @@ class LogIns:
         now = self._clock()
         if now - since > LONGEST_QUEUE:
             return False
-        return self._table.change(lane.name, lambda record: admitted(record, now, self._limits))
+        return self._table.change(lane.name, lambda record: admitted(record, now, self._limits[lane.kind]))
 
     def hash(self, domain: bytes, user: bytes, password: bytes, on_done: OnDone) -> None:
         """Hash a new password; RIGHT with the hash, or FAILED or BUSY."""
@@ -142,7 +148,7 @@ class LogIns:
         now = self._clock()
 
         def change(record: Record) -> tuple[Record, int]:
-            new = failed(record, now, self._limits)
+            new = failed(record, now, self._limits[lane.kind])
             return new, new.failures
 
         failures = self._table.change(lane.name, change)

@@ -7,11 +7,12 @@ with every failure up to `longest`. Who comes after the gap is checked at once; 
 guesses passwords could stop a whole access server. Another lane has a record of its own and does not notice.
 
 So a flood of guesses fills the strangers' lane, and the user comes in by another one (:mod:`common.login_lanes`), or
-at another host. Which lane is a browser's only the asking host can tell; one that lies gets two lanes more for its
-guesses.
+at another host. The gaps of the fresh lane are shorter: who guesses there needs a new network for every few guesses,
+and the longer its gaps, the fewer networks fill it. Which lane is a browser's only the asking host can tell; one that
+lies gets two lanes more for its guesses.
 
-Promises: pure; a record never grows. Guessing is limited to one password per `longest` seconds for each lane. Raises
-and logs nothing.
+Promises: pure; a record never grows. Guessing is limited to one password per longest gap for each lane. Raises and
+logs nothing.
 """
 
 from __future__ import annotations
@@ -39,9 +40,12 @@ class Limits:
     forget: float
 
     @classmethod
-    def of(cls, config: Config) -> Limits:
-        """The limits of the configuration."""
-        return cls(config.throttle_after, config.throttle_max, config.throttle_forget)
+    def of(cls, config: Config, kind: LoginLane) -> Limits:
+        """The limits of a lane in the configuration."""
+        longest = config.throttle_max
+        if kind is LoginLane.FRESH:
+            longest = min(longest, config.throttle_fresh)
+        return cls(config.throttle_after, longest, config.throttle_forget)
 
 
 @dataclass(frozen=True, slots=True)

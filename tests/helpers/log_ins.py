@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from common.login_lanes import LoginLane
 from lond.authentication.hashing import Job, Outcome, perform
 from lond.authentication.log_ins import Clients, LogIns, OnDone
 from lond.authentication.slow_checks import SlowChecks
@@ -72,7 +74,8 @@ class LogInsInProcess(LogIns):
         self.clock, self.table = Clockwork(), ThrottleTable.create()
         self.hashing, self.asking, self.asking_for_known = Workers(), Workers(), Workers()
         clients = Clients(self.hashing, self.asking, self.asking_for_known)
-        super().__init__(self.clock, clients, self.table, LIMITS, SlowChecks(self.clock, PATIENCE))
+        limits = dict.fromkeys(LoginLane, LIMITS) | {LoginLane.FRESH: replace(LIMITS, longest=0.5)}
+        super().__init__(self.clock, clients, self.table, limits, SlowChecks(self.clock, PATIENCE))
 
     def close(self) -> None:
         """Give back the table."""

@@ -538,6 +538,17 @@ class TestThrottle:
         home.clock.advance(0.25)
         assert home.ask(f"auth:msu:smith:secret:{lane}") == b"authorized"
 
+    def test_the_gaps_of_the_fresh_lane_stay_short(self, home: Home, smith: str) -> None:
+        for _ in range(10):
+            for lane in ("fresh", "strangers"):
+                assert home.ask(f"auth:msu:smith:wrong:{lane}") == b"non_authorized"
+            home.clock.advance(3.0)
+        home.ask("auth:msu:smith:wrong:strangers")
+        home.ask("auth:msu:smith:wrong:fresh")
+        home.clock.advance(0.5)
+        assert home.ask("auth:msu:smith:secret:strangers") == BUSY
+        assert home.ask("auth:msu:smith:secret:fresh") == b"authorized"
+
     @pytest.mark.parametrize("field", ["", "1", "Known", "known:", "fresh:", "1:known", "kn%6fwn", "a:b:c", "\xff"])
     def test_what_others_send_in_that_place_is_ignored(self, home: Home, smith: str, field: str) -> None:
         assert home.ask(f"auth:msu:smith:secret:{field}") == b"authorized"

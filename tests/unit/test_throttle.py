@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -35,7 +36,11 @@ def is_admitted(record: Record, now: float = NOW, limits: Limits = LIMITS) -> bo
 
 class TestPolicy:
     def test_limits_of_the_configuration(self) -> None:
-        assert Limits.of(Config(host_id="msul1")) == LIMITS
+        config = Config(host_id="msul1")
+        assert Limits.of(config, LoginLane.KNOWN) == Limits.of(config, STRANGERS) == LIMITS
+        assert Limits.of(config, LoginLane.FRESH) == replace(LIMITS, longest=0.5)
+        off = replace(config, throttle_max=0.0)
+        assert Limits.of(off, LoginLane.FRESH).longest == 0.0
 
     @pytest.mark.parametrize("failures", [0, 1, 2])
     def test_the_first_failures_are_free(self, failures: int) -> None:
