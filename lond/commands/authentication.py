@@ -41,11 +41,19 @@ _LANES = {lane.value.encode("ascii"): lane for lane in LoginLane}
 _REALM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _ENTRY_POINT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}(:.*)?")
 
+_NOBODYS = b"\0"  # a password that is always wrong, for which the work is done all the same
+
 _BUSY = b"error: %d too many log-ins at once, try again" % errno.EAGAIN
 _UNDER_WAY = b"error: %d the password is being checked, come again for the result" % errno.EINPROGRESS
 _FAILED = b"error: %d the password can not be checked now" % errno.EIO
 
 _log = logging.getLogger(__name__)
+
+
+def _claimed(field: bytes) -> bytes:
+    """A password to check: one that is too long is wrong, and nothing must tell whose."""
+    password = unescape(field)
+    return password if len(password) <= MAX_PASSWORD_BYTES else _NOBODYS
 
 
 def _password(field: bytes) -> bytes:
@@ -64,9 +72,9 @@ def _type(field: bytes) -> str:
     return field.decode("ascii", "replace")
 
 
-PASSWORD = Argument("pass(esc)", _password)
-OLD = Argument("old(esc)", _password)
-NEW = Argument("new(esc)", _password)
+PASSWORD = Argument("pass(esc)", _claimed)
+OLD = Argument("old(esc)", _claimed)
+NEW = Argument("new(esc)", unescape)
 LANE = Argument("lane", _lane, is_rest=True)
 TYPE = Argument("type", _type)
 PASSWORD_OR_ARGUMENT = Argument("pass-or-arg(esc)", _password)

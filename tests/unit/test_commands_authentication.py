@@ -104,10 +104,33 @@ class TestEverywhere:
     def test_wrong_arguments(self, home: Home, line: str) -> None:
         assert home.ask(line).startswith(b"error: 22 ")
 
-    @pytest.mark.parametrize("name", ["auth:msu:smith:", "passwd:msu:smith:x:", "makeuser:msu:smith:internal:"])
-    def test_passwords_have_a_limit(self, home: Home, smith: str, name: str) -> None:
-        assert home.ask(name + "x" * 1025) == b"error: 22 a password of more than 1024 bytes"
-        assert b"error" not in home.ask(name + "%ff" * 1024)
+    @pytest.mark.parametrize(
+        ("line", "reply"),
+        [
+            ("auth:msu:smith:", b"non_authorized"),
+            ("auth:msu:nobody:", b"unknown_user"),
+            ("passwd:msu:smith:secret:", b"pwchange_failure"),
+            ("makeuser:msu:jones:internal:", b"error: 22 a password of more than 1024 bytes"),
+            ("changeuserauth:msu:smith:internal:", b"error: 22 a password of more than 1024 bytes"),
+        ],
+    )
+    def test_passwords_have_a_limit(self, home: Home, smith: str, line: str, reply: bytes) -> None:
+        assert home.ask(line + "x" * 1025) == reply
+        assert b"error" not in home.ask(line + "%ff" * 1024)
+
+    @pytest.mark.parametrize("line", ["auth:msu:{}:{}", "passwd:msu:{}:{}:new"])
+    def test_one_to_check_that_is_too_long_is_a_wrong_one(self, home: Home, smith: str, line: str) -> None:
+        for user, reply in (("smith", b"non_authorized"), ("nobody", b"unknown_user")):
+            for _ in range(3):
+                assert home.ask(line.format(user, "x" * 1025)) == reply
+            assert home.ask(line.format(user, "secret")) == BUSY
+        assert len(home.hashing.jobs) == home.table.total == 6
+
+    def test_one_that_is_too_long_is_told_to_nobody(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(authenticators, "_entry_point", lambda _name: lambda *_: True)
+        home.create("jones", "localauth", "all")
+        assert home.ask("auth:msu:jones:" + "x" * 1025) == b"non_authorized"
+        assert home.ask("auth:msu:jones:" + "x" * 1024) == b"authorized"
 
     def test_a_file_that_makes_no_sense(self, home: Home, smith: str, caplog: pytest.LogCaptureFixture) -> None:
         home.passwd_path("smith").write_bytes(b"secret nonsense\n")
