@@ -12,7 +12,6 @@ from datetime import datetime, timezone
 
 from lond.authentication.accounts import (
     INTERNAL,
-    KERBEROS,
     KRB5,
     LOCALAUTH,
     NONE,
@@ -78,7 +77,7 @@ def show(session: Session, options: Namespace) -> None:
     if account is None:
         raise NotPossible(f"{session.directory(name) / PASSWD} is gone at this moment; try again")
     session.terminal.say(f"user           {name}")
-    session.terminal.say(f"type           {_shown_type(account)}")
+    session.terminal.say(f"type           {account.shown}")
     session.terminal.say(f"home           {session.site.own.id}")
     session.terminal.say(f"directory      {session.directory(name)}")
     for line in _summary_lines(_summary(session, name), _database_size(session, name)):
@@ -145,12 +144,3 @@ def _summary_lines(found: Summary, size: int) -> list[str]:
 def _database_size(session: Session, name: Name) -> int:
     paths = session.directory(name).glob(f"{USER_DATABASE}*")
     return sum(path.stat().st_size for path in paths if not path.name.endswith("-shm"))
-
-
-def _shown_type(account: Account) -> str:
-    """The type, with the realm or the name of the function; what a function gets may be secret, as a hash is."""
-    shown = account.info if account.type in KERBEROS else ""
-    if account.type == LOCALAUTH:
-        shown = account.info.partition(":")[0]
-    text = f"{account.type}:{shown}" if shown else account.type
-    return "".join(character if character.isprintable() else "?" for character in text)

@@ -73,6 +73,18 @@ class Account:
         """The line of the passwd file, with its LF."""
         return f"{self.type}:{self.info}\n".encode("utf-8", "surrogateescape")
 
+    @property
+    def shown(self) -> str:
+        """The type, with the realm or the name of the function, which is who is asked about a password.
+
+        That is all that people, logs and other processes are told: what a function gets may be as secret as a hash.
+        """
+        told = self.info if self.type in KERBEROS else ""
+        if self.type == LOCALAUTH:
+            told = self.info.partition(":")[0]
+        text = f"{self.type}:{told}" if told else self.type
+        return "".join(character if character.isprintable() else "?" for character in text)
+
 
 def parse_account(data: bytes) -> Account:
     """The account of a passwd file's content; whatever `data` is, an Account or AccountError 5."""

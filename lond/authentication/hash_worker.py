@@ -107,12 +107,12 @@ class Worker:
     def _asked_for(self, job: Job) -> Outcome:
         """The outcome of a job that needs another's answer; told to the parent, which sees it if we die of waiting."""
         assert job.account is not None
-        who = f"{job.account.type}:{job.account.info}"
+        who = job.account.shown
         if not self._silences.may_ask(who):
             return Outcome(Verdict.FAILED, reason=SILENT)
         if who != self._asked:
             self._asked = who
-            self._birth.lifeline.tell(b"%b %b" % (ASKING, who.encode("utf-8", "surrogateescape")))
+            self._birth.lifeline.tell(b"%b %b" % (ASKING, who.encode()))
         outcome = self._performed(job)
         self._silences.answered(who)
         return outcome

@@ -347,12 +347,22 @@ class TestWorkers:
             verdicts = with_workers(tmp_path, scenario, hash_workers=1, hash_timeout=0.3)
         assert verdicts == ({Verdict.BUSY}, {(HASHER, -signal.SIGALRM)}, Verdict.RIGHT)
 
-    def test_who_does_not_answer_holds_up_few_workers(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        dead, alive = (Account("krb5", realm) for realm in ("DEAD.EXAMPLE", "ALIVE.EXAMPLE"))
+    @pytest.mark.parametrize(
+        ("type_", "silent", "other", "shown"),
+        [
+            ("krb5", "DEAD.EXAMPLE", "DEAD.EXAMPLE", "krb5:DEAD.EXAMPLE"),
+            ("localauth", "dead:cn=a bindpw=Hush", "dead:cn=b bindpw=Hush", "localauth:dead"),
+            ("unix", "", "Hush", "unix"),
+        ],
+    )
+    def test_who_does_not_answer_holds_up_few_workers(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, type_: str, silent: str, other: str, shown: str
+    ) -> None:
+        dead, alive = [Account(type_, info) for info in (silent, other)], Account("krb5", "ALIVE.EXAMPLE")
         with Barrier() as never:
 
             def hang(job: Job, hostname: str) -> Outcome:
-                if job.account == dead:
+                if job.account in dead:
                     os.read(never.read_end, 1)
                 return Outcome(Verdict.RIGHT)
 
@@ -362,17 +372,21 @@ class TestWorkers:
             def scenario(world: World) -> tuple[list[str], int]:
                 logging.getLogger("lond").addHandler(handler)
                 while len(world.ended) < 2:  # a fresh worker may not take the first one in time
-                    world.ask(Job(b"msu", b"smith", dead, b"x"), ASKER)
-                told = [world.ask_until_done(Job(b"msu", b"smith", who, b"x"), ASKER) for who in (dead, alive, dead)]
+                    world.ask(Job(b"msu", b"smith", dead[len(world.ended)], b"x"), ASKER)
+                told = [
+                    world.ask_until_done(Job(b"msu", b"smith", who, b"x"), ASKER) for who in (dead[0], alive, dead[1])
+                ]
+                assert b"Hush" not in b"".join(world.told)
                 return [f"{outcome.verdict.value} {outcome.reason}" for outcome in told], len(world.ended)
 
             # A client that waits longer would try a second worker with each job.
             monkeypatch.setattr(hash_client, "TRIES", 1)
             with closing(logging.FileHandler(tmp_path / "log")) as handler:
                 told, ended = with_workers(tmp_path, scenario, ask_workers=1, hash_timeout=1.0)
-        silent = "failed it did not answer lately"
-        assert (told, ended) == ([silent, "right ", silent], 2)
-        assert "krb5:DEAD.EXAMPLE does not answer; until it does" in (tmp_path / "log").read_text()
+        not_asked = "failed it did not answer lately"
+        assert (told, ended) == ([not_asked, "right ", not_asked], 2)
+        assert f" {shown} does not answer; until it does" in f" {(tmp_path / 'log').read_text()}"
+        assert "Hush" not in (tmp_path / "log").read_text()
 
     def test_a_bug_is_an_outcome_and_its_text_stays_secret(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
