@@ -122,7 +122,7 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
         "a user's records are damaged and the file can't be renamed; that user gets errors",
         "look at the disk; docs/storage.md"),
     "database %s is damaged (%s), set aside as %s: see docs/storage.md": (
-        "a user's records were damaged; the user begins with empty ones",
+        "a user's records are damaged, or their file is empty; requests on that user get an error until you act",
         "restore that user's file from the backup, as docs/storage.md says"),
     "passwd of %s:%s: %s": ("the user's passwd file can't be read; log-ins get an error", "look at the file"),
     "passwd of %s:%s not changed: %s": ("the new file could not be written; the old one counts", "look at the disk"),

@@ -2,7 +2,8 @@
 
 A damaged ``NAME`` becomes ``NAME.damaged-UNIXTIME`` (with its -wal and -shm beside it, so that it can still be
 opened and salvaged). While such a file exists, :func:`refuse_damaged` keeps everybody from starting a new, empty
-database in its place: an empty one would look like a user who lost everything.
+database in its place: an empty one would look like a user who lost everything. For the same reason an empty file is a
+damaged one (:mod:`lond.records.database`).
 
 Promises: nothing is deleted; of several children that find the same damage one sets aside and raises the alarm.
 

@@ -3,8 +3,8 @@
 Within a batch a database is idle, reading (one deferred transaction, so that all reads of a batch see one state) or
 writing (one immediate transaction, committed once at the end). Each request that writes runs in a savepoint of its own.
 
-Promises: files have mode 0600 and their directory entry is durable before anything is stored in them. Waiting
-for a lock always ends (lonBusyTimeout).
+Promises: files have mode 0600 and their directory entry is durable before anything is stored in them. An empty file is
+damaged, never new (:mod:`lond.records.creation`). Waiting for a lock always ends (londBusyTimeout).
 
 Raises: :class:`StorageError` from :func:`open_database`; sqlite3.Error from the methods of
 :class:`Database`, which the owner judges by :func:`lond.records.faults.fault_of`. Logs through lond.records.damage.
@@ -15,7 +15,6 @@ there damage shows when the damaged page is used.
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import logging
 import os
@@ -28,6 +27,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from common.durable import sync_directory
+from lond.records.creation import create_database
 from lond.records.damage import refuse_damaged, set_aside
 from lond.records.faults import Fault, fault_of
 from lond.records.schema import migrate
@@ -196,11 +196,16 @@ class Opening:
         if not path.exists():
             if not create:
                 return None
-            _make_file(path)
-        inode = path.stat().st_ino
+            self._create(path, steps)
+        state = path.stat()
+        if state.st_nlink > 1:  # who makes it has perhaps not synced its name yet
+            sync_directory(path.parent)
+        inode = state.st_ino
         connection = self._connected(path)
         try:
-            self._prepare(connection, path, steps)
+            if not state.st_size:  # SQLite must not look first: it deletes the -wal of an empty file
+                raise _damage("it is empty")
+            self._prepare(connection, steps)
             if check and path.stat().st_size <= QUICK_CHECK_UP_TO:
                 self.patience.retry(lambda: _quick_check(connection))
             # Once more: another child may have set the file aside while we were opening it.
@@ -224,6 +229,15 @@ class Opening:
                 log.critical("damaged database %s can't be set aside: %s", path, trouble)
         return error if fault is Fault.BUG else fault.error()
 
+    def _create(self, path: Path, steps: tuple[str, ...]) -> None:
+        try:
+            create_database(path, steps, self._connected)
+        except sqlite3.Error as error:
+            fault = fault_of(error)
+            if fault is Fault.BUG:
+                raise
+            raise fault.error() from error
+
     def _connected(self, path: Path) -> sqlite3.Connection:
         # mode=rw: never make a file by the way, it would have the wrong mode. timeout=0: waiting is ours.
         return sqlite3.connect(
@@ -235,13 +249,13 @@ class Opening:
             check_same_thread=False,  # one thread at a time: commits and closes may run beside the loop's thread
         )
 
-    def _prepare(self, connection: sqlite3.Connection, path: Path, steps: tuple[str, ...]) -> None:
+    def _prepare(self, connection: sqlite3.Connection, steps: tuple[str, ...]) -> None:
         # Even a PRAGMA that sets something reads the file, and may find another child opening or closing it.
-        if self.patience.retry(lambda: _configured(connection)) == len(steps):
+        version = self.patience.retry(lambda: _configured(connection))
+        if version == len(steps):
             return
-        # Before the tables exist, and so before anybody can store: the file must not vanish in a power cut.
-        sync_directory(path.parent)
-        self.patience.retry(lambda: connection.execute("PRAGMA journal_mode = WAL"))
+        if not version:
+            raise _damage("it has no version")
         self.patience.retry(lambda: connection.execute("BEGIN IMMEDIATE"))
         migrate(connection, steps)
         connection.execute("COMMIT")
@@ -255,12 +269,11 @@ def _configured(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def _make_file(path: Path) -> None:
-    with contextlib.suppress(FileExistsError):  # another child was faster
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-
-
 def _quick_check(connection: sqlite3.Connection) -> None:
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
-        raise sqlite3.DatabaseError("database disk image is malformed: quick_check failed")
+        raise _damage("quick_check failed")
+
+
+def _damage(reason: str) -> sqlite3.DatabaseError:
+    return sqlite3.DatabaseError(f"database disk image is malformed: {reason}")

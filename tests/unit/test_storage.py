@@ -3,9 +3,11 @@
 import errno
 import logging
 import os
+import signal
 import sqlite3
 import stat
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 
@@ -17,6 +19,7 @@ from lond.records.paths import make_user_directory, user_directory
 from lond.records.schema import USER_STEPS
 from lond.storage import Storage
 from tests.helpers.dispatching import NOW, Lond, connection_class, make_site
+from tests.helpers.in_child import Child, ChildDied
 from tests.helpers.waiting import eventually
 
 DAMAGED = b"error: 117 database damaged, an administrator must act"
@@ -75,11 +78,12 @@ def test_directories_are_durable_from_the_top_down(tmp_path, monkeypatch):
 
 def test_database_has_the_promised_form(site, monkeypatch):
     synced = []
-    monkeypatch.setattr("lond.records.database.sync_directory", synced.append)
+    monkeypatch.setattr("lond.records.creation.sync_directory", synced.append)
     with Lond(site) as lond:
         lond.ask("put:msu:smith:data:a=1")
         path = lond.user_path("smith")
         assert synced == [path.parent]
+        assert {file.name for file in path.parent.iterdir()} == {"records.db", "records.db-wal", "records.db-shm"}
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert stat.S_IMODE(path.with_name("records.db-wal").stat().st_mode) == 0o600
         database = lond.storage.user(b"msu", b"smith").database
@@ -89,6 +93,58 @@ def test_database_has_the_promised_form(site, monkeypatch):
 
         assert (pragma("journal_mode"), pragma("synchronous")) == ("wal", 2)
         assert pragma("user_version") == len(USER_STEPS)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("step", ["tempfile.mkstemp", "migrate", "os.fsync", "Path.hardlink_to", "sync_directory"])
+def test_a_child_that_is_killed_while_it_makes_a_database_does_no_harm(site, monkeypatch, caplog, step, when):
+    def create():
+        kill_at(monkeypatch, f"lond.records.creation.{step}", when)
+        with Lond(site) as lond:
+            lond.ask("put:msu:smith:data:a=1")
+
+    with Child(create) as child, pytest.raises(ChildDied) as died:
+        child.result()
+    assert died.value.code == -signal.SIGKILL
+    with Lond(site) as lond:
+        assert lond.ask("get:msu:smith:data:a").startswith(b"error: 2 ")
+        assert lond.ask("put:msu:smith:data:b=2") == b"ok"
+        assert lond.ask("dump:msu:smith:data") == b"b=2"
+    assert caplog.records == []
+
+
+def kill_at(monkeypatch, target, when):
+    """This process is killed at the next call of `target`."""
+    original = resolve_name(target)
+
+    def step(*arguments, **keywords):
+        if when == "after":
+            original(*arguments, **keywords)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(target, step)
+
+
+def test_a_name_that_is_perhaps_not_on_disk_yet_is_synced_by_who_finds_it(site, monkeypatch):
+    with Lond(site) as lond:
+        lond.ask("put:msu:smith:data:a=1")
+        path = lond.user_path("smith")
+    path.with_name(".new-x").hardlink_to(path)
+    synced = []
+    monkeypatch.setattr("lond.records.database.sync_directory", synced.append)
+    with Lond(site) as lond:
+        assert lond.ask("put:msu:smith:data:b=1") == b"ok"
+    assert synced == [path.parent]
+
+
+def test_nothing_is_left_of_a_database_that_could_not_be_made(site):
+    connections = connection_class()
+    connections.failing["COMMIT"] = (13, "database or disk is full")
+    with Lond(site, opening=opening(connections)) as lond:
+        assert lond.ask("put:msu:smith:data:a=1") == FULL
+        assert list(lond.user_path("smith").parent.iterdir()) == []
+        connections.failing.clear()
+        assert lond.ask("put:msu:smith:data:a=1") == b"ok"
 
 
 def test_another_process_sees_what_was_committed_and_nothing_before(site):
@@ -221,10 +277,10 @@ def test_damage_that_can_not_be_set_aside_stays_with_its_user(site, monkeypatch,
     def no_room(*_):
         raise OSError(errno.EROFS, "read-only file system")
 
-    monkeypatch.setattr(Path, "hardlink_to", no_room)
     connections = connection_class()
     with Lond(site, opening=opening(connections)) as lond:
         lond.batch("put:msu:smith:data:a=1", "put:msu:jones:data:a=1")
+        monkeypatch.setattr(Path, "hardlink_to", no_room)
         connections.failing[statement] = (11, "database disk image is malformed")
         assert lond.ask("put:msu:smith:data:half=written") == DAMAGED
         connections.failing.clear()
@@ -298,6 +354,39 @@ def test_a_removed_user_is_noticed(site):
         assert lond.ask("put:msu:smith:data:a=2").startswith(b"error: 2 ")
 
 
+@pytest.mark.parametrize("name", ["records.db", "domain.db"])
+def test_an_empty_database_is_damaged_and_not_new(site, caplog, name):
+    with Lond(site) as lond:
+        assert lond.batch("put:msu:smith:data:a=1", "idput:msu:1=smith") == [b"ok", b"ok"]
+        path = lond.user_path("smith") if name == "records.db" else site.config.users_dir / "msu" / name
+    path.write_bytes(b"")
+    log = path.with_name(f"{name}-wal")
+    log.write_bytes(b"what was committed last")
+    read, write = {
+        "records.db": ("get:msu:smith:data:a", "put:msu:smith:data:a=2"),
+        "domain.db": ("idget:msu:1", "idput:msu:1=jones"),
+    }[name]
+    with Lond(site, opening=opening(sqlite3.Connection)) as lond:
+        assert lond.batch(read, write) == [DAMAGED, DAMAGED]
+        assert lond.ask("put:msu:jones:data:a=1") == b"ok"
+    assert path.with_name(f"{name}.damaged-{NOW}-wal").read_bytes() == b"what was committed last"
+    (alarm,) = caplog.records
+    assert alarm.levelno == logging.CRITICAL
+    assert "it is empty" in alarm.getMessage()
+
+
+def test_a_database_without_a_version_is_damaged(site, caplog):
+    with Lond(site) as lond:
+        lond.ask("put:msu:smith:data:a=1")
+        path = lond.user_path("smith")
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 0")
+    connection.close()
+    with Lond(site) as lond:
+        assert lond.ask("get:msu:smith:data:a") == DAMAGED
+    assert "it has no version" in caplog.text
+
+
 # Full disk
 
 
@@ -351,11 +440,11 @@ def test_a_transaction_that_sqlite_gave_up_fails_as_a_whole(site):
 
 
 def test_no_room_for_the_file_itself(site, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     with Lond(site) as lond:
-        monkeypatch.setattr("lond.records.database._make_file", full)
+        monkeypatch.setattr("lond.records.creation.tempfile.mkstemp", full)
         assert lond.ask("put:msu:smith:data:a=1") == FULL
         monkeypatch.undo()
         assert lond.ask("put:msu:smith:data:a=1") == b"ok"
@@ -454,9 +543,13 @@ def test_a_reader_waits_for_a_recovery(site):
         assert lond.ask("get:msu:smith:data:a") == b"error: 11 database busy, try again"
 
 
-@pytest.mark.parametrize("statement", ["PRAGMA synchronous", "PRAGMA user_version", "PRAGMA quick_check",
-                                       "PRAGMA journal_mode", "BEGIN IMMEDIATE"])  # fmt: skip
-def test_opening_waits_for_others_who_open_or_close(site, statement):
+@pytest.mark.parametrize(
+    "statement", ["PRAGMA synchronous = FULL", "PRAGMA user_version", "PRAGMA quick_check", "BEGIN IMMEDIATE"]
+)
+def test_opening_waits_for_others_who_open_or_close(site, monkeypatch, statement):
+    with Lond(site) as lond:
+        lond.ask("put:msu:smith:data:a=1")
+    monkeypatch.setattr("lond.storage.USER_STEPS", (*USER_STEPS, "CREATE TABLE more (x)"))
     connections = connection_class()
     waiting = Waiting()
     with Lond(site, opening=opening(connections, waiting.patience(1))) as lond:
@@ -469,17 +562,17 @@ def test_opening_waits_for_others_who_open_or_close(site, statement):
 def test_two_children_make_a_database_at_once(site, monkeypatch):
     """Between the look for the file and its making, another child makes it."""
     with Lond(site) as one, Lond(site) as two:
-        original = os.open
+        original = Path.hardlink_to
 
-        def late(path, flags, *rest):
-            if flags & os.O_EXCL:
-                monkeypatch.undo()
-                assert two.ask("put:msu:smith:data:b=2") == b"ok"
-            return original(path, flags, *rest)
+        def late(path, target):
+            monkeypatch.undo()
+            assert two.ask("put:msu:smith:data:b=2") == b"ok"
+            original(path, target)
 
-        monkeypatch.setattr("lond.records.database.os.open", late)
+        monkeypatch.setattr(Path, "hardlink_to", late)
         assert one.ask("put:msu:smith:data:a=1") == b"ok"
         assert two.ask("dump:msu:smith:data") == b"a=1&b=2"
+        assert not list(one.user_path("smith").parent.glob(".new-*"))
 
 
 # The cache
