@@ -19,8 +19,6 @@ are open while they are being closed.
 
 from __future__ import annotations
 
-import errno
-import os
 import sqlite3
 import time
 from collections import OrderedDict, deque
@@ -32,23 +30,17 @@ from typing import TypeVar, cast
 from common.counters import Tally
 from common.metrics import LOND, Layout
 from common.site import Site
-from lond.records.database import Database, Opening, Patience, State
+from lond.records.database import Database, Opening, State
+from lond.records.databases import Databases, Key
 from lond.records.domain import DomainRecords
 from lond.records.faults import Fault, StorageError, fault_of
-from lond.records.paths import PASSWD, domain_directory, make_directory, user_directory
-from lond.records.schema import DOMAIN_STEPS, USER_STEPS
 from lond.records.user import UserRecords
 
-USER_DATABASE = "records.db"
-DOMAIN_DATABASE = "domain.db"
-
 COMMITTERS = 8  # threads that commit and close databases side by side, when a batch touches several
-_CHECKED_MAX = 10_000  # remembered paths, so that a database is checked for damage once per process
 
 Token = int
 Result = TypeVar("Result")
 _Records = UserRecords | DomainRecords
-_Key = tuple[bytes, bytes]  # domain, and user or b"" for the domain's own database
 
 
 class Storage:
@@ -61,18 +53,15 @@ class Storage:
 
     def __init__(self, site: Site, opening: Opening | None = None, tally: Tally | None = None) -> None:
         self._tally = tally or Tally(Layout(LOND))
-        self._users_dir = site.config.users_dir
         self._max_open = site.config.max_open_users
-        self._own_domain = site.own.domain.encode("ascii")
-        self._opening = opening or Opening(Patience(site.config.busy_timeout))
-        self._open: OrderedDict[_Key, _Records] = OrderedDict()
-        self._batch: dict[_Key, _Records] = {}  # those that this batch has touched
-        self._tokens: dict[_Key, Token] = {}  # the transactions that this batch has open
+        self._databases = Databases(site, opening)
+        self._open: OrderedDict[Key, _Records] = OrderedDict()
+        self._batch: dict[Key, _Records] = {}  # those that this batch has touched
+        self._tokens: dict[Key, Token] = {}  # the transactions that this batch has open
         self._failures: dict[Token, StorageError] = {}
-        self._too_busy: set[_Key] = set()  # waited for in vain in this batch
+        self._too_busy: set[Key] = set()  # waited for in vain in this batch
         self._last_token = 0
-        self._current: _Key | None = None  # what the request under way uses
-        self._checked: set[_Key] = set()
+        self._current: Key | None = None  # what the request under way uses
         self._pool: ThreadPoolExecutor | None = None
         self._closing: deque[Future[None]] = deque()
 
@@ -90,11 +79,11 @@ class Storage:
 
     def user_directory(self, domain: bytes, user: bytes) -> Path:
         """Where the user's directory is or would be."""
-        return user_directory(self._users_dir, domain, user)
+        return self._databases.user_directory(domain, user)
 
     def is_home(self, domain: bytes, user: bytes) -> bool:
         """Whether this host is the user's home server: the passwd file says so."""
-        return (self.user_directory(domain, user) / PASSWD).is_file()
+        return self._databases.is_home(domain, user)
 
     def perform(self, action: Callable[[], Result]) -> tuple[Result, Token | None]:
         """Runs one request; what it wrote is undone if it raises anything.
@@ -134,7 +123,7 @@ class Storage:
         self._too_busy.clear()
         return failures
 
-    def _commit_side_by_side(self) -> dict[_Key, sqlite3.Error]:
+    def _commit_side_by_side(self) -> dict[Key, sqlite3.Error]:
         """Commits what several users' databases have to commit, and tells which failed.
 
         Each commit waits for the disk; the file system syncs those that wait at the same time together.
@@ -164,7 +153,7 @@ class Storage:
             self._pool.shutdown()
             self._pool = None
 
-    def _records(self, key: _Key, write: bool) -> _Records:
+    def _records(self, key: Key, write: bool) -> _Records:
         records = self._batch.get(key)
         if records is None:
             records = self._batch[key] = self._found(key, write)
@@ -175,7 +164,7 @@ class Storage:
             records.database.begin_request()
         return records
 
-    def _found(self, key: _Key, write: bool) -> _Records:
+    def _found(self, key: Key, write: bool) -> _Records:
         """An open database that is still the right one, or a newly opened one."""
         records = self._open.get(key)
         if records is not None and records.database.is_in_place():
@@ -187,30 +176,11 @@ class Storage:
             oldest = next(iter(self._open))
             self._finish(oldest)
             self._evict(oldest)
-        records = self._open[key] = self._opened(key, write)
+        database = self._databases.open(key, write=write)
+        records = self._open[key] = UserRecords(database) if key[1] else DomainRecords(database)
         return records
 
-    def _opened(self, key: _Key, write: bool) -> _Records:
-        domain, user = key
-        try:
-            if user:
-                path, steps = user_directory(self._users_dir, domain, user) / USER_DATABASE, USER_STEPS
-            else:
-                path, steps = domain_directory(self._users_dir, domain) / DOMAIN_DATABASE, DOMAIN_STEPS
-                if write and domain == self._own_domain:
-                    make_directory(path.parent)
-            database = self._opening.open(path, steps, create=write, check=key not in self._checked)
-        except OSError as error:
-            number = error.errno or errno.EIO
-            raise StorageError(number, os.strerror(number).lower()) from error
-        if database is None:
-            raise StorageError(errno.ENOENT, "nothing stored yet")
-        if len(self._checked) >= _CHECKED_MAX:
-            self._checked.clear()
-        self._checked.add(key)
-        return UserRecords(database) if user else DomainRecords(database)
-
-    def _begin(self, key: _Key, database: Database) -> None:
+    def _begin(self, key: Key, database: Database) -> None:
         """Takes the write lock; before it waits for one, it gives up all others."""
         if key in self._too_busy:
             raise Fault.BUSY.error()
@@ -255,7 +225,7 @@ class Storage:
         self._undo()
         return error if fault is Fault.BUG else fault.error()
 
-    def _finish(self, key: _Key) -> None:
+    def _finish(self, key: Key) -> None:
         """Commits or ends reading, and takes the database out of the batch."""
         records = self._batch.pop(key, None)
         if records is None:
@@ -266,18 +236,17 @@ class Storage:
         except sqlite3.Error as error:
             self._drop(key, self._judged(key, error))
 
-    def _judged(self, key: _Key, error: sqlite3.Error) -> StorageError:
+    def _judged(self, key: Key, error: sqlite3.Error) -> StorageError:
         """The error of a transaction that is lost; a damaged file is set aside."""
-        database = self._open[key].database
-        failure = self._opening.failure(database.path, database.inode, error)
+        failure = self._databases.failure(self._open[key].database, error)
         return failure if isinstance(failure, StorageError) else Fault.BUG.error()
 
-    def _lose(self, key: _Key, failure: StorageError) -> None:
+    def _lose(self, key: Key, failure: StorageError) -> None:
         token = self._tokens.pop(key, None)
         if token is not None:
             self._failures[token] = failure
 
-    def _evict(self, key: _Key) -> None:
+    def _evict(self, key: Key) -> None:
         """Closes an idle database beside the work: the last one who closes it moves its log into the file."""
         if (records := self._open.pop(key, None)) is None:
             return
@@ -285,7 +254,7 @@ class Storage:
         if len(self._closing) > COMMITTERS:  # opening must not run away from closing
             self._closing.popleft().result()
 
-    def _drop(self, key: _Key, failure: StorageError) -> None:
+    def _drop(self, key: Key, failure: StorageError) -> None:
         """Closes a database; a transaction that it has open fails."""
         self._lose(key, failure)
         self._batch.pop(key, None)

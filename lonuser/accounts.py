@@ -22,10 +22,10 @@ from lond.authentication.accounts import (
     replace_account,
 )
 from lond.authentication.passwords import hash_password
+from lond.records.databases import USER_DATABASE
 from lond.records.faults import StorageError
 from lond.records.paths import PASSWD
 from lond.records.summary import Summary, summary
-from lond.storage import USER_DATABASE
 from lonuser.errors import NotPossible, WrongUse
 from lonuser.session import Name, Session, checked_name
 

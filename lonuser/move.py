@@ -25,12 +25,12 @@ from pathlib import Path
 from common.durable import sync_directory
 from lond.authentication.accounts import read_account
 from lond.records.database import Database, Opening, Patience
+from lond.records.databases import USER_DATABASE
 from lond.records.faults import StorageError
 from lond.records.fence import close_to_writers, open_to_writers
 from lond.records.paths import PASSWD, user_directory
 from lond.records.schema import USER_STEPS
 from lond.records.tables import Copy, storage_errors
-from lond.storage import USER_DATABASE
 from lonuser.archive import Head, save_archive
 from lonuser.errors import NotPossible, UnknownUser
 

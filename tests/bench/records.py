@@ -6,8 +6,9 @@ import os
 import shutil
 
 from common.site import Site
+from lond.records.databases import USER_DATABASE
 from lond.records.paths import PASSWD, user_directory
-from lond.storage import USER_DATABASE, Storage
+from lond.storage import Storage
 
 NAMESPACE, KEY, VALUE = "environment", "lastname", "Doe"
 PASSWD_LINE = "none:\n"

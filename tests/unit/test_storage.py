@@ -174,7 +174,7 @@ def test_old_databases_are_brought_forward_and_keep_their_data(site, monkeypatch
     with Lond(site) as lond:
         lond.ask("put:msu:smith:data:a=1")
     steps = (*USER_STEPS, "CREATE TABLE more (x); INSERT INTO more VALUES (1)")
-    monkeypatch.setattr("lond.storage.USER_STEPS", steps)
+    monkeypatch.setattr("lond.records.databases.USER_STEPS", steps)
     with Lond(site) as lond:
         assert lond.ask("get:msu:smith:data:a") == b"1"
         database = lond.storage.user(b"msu", b"smith").database
@@ -186,7 +186,7 @@ def test_a_migration_that_fails_changes_nothing(site, monkeypatch, caplog):
     with Lond(site) as lond:
         lond.ask("put:msu:smith:data:a=1")
     steps = (*USER_STEPS, "CREATE TABLE more (x); INSERT INTO none VALUES (1)")
-    monkeypatch.setattr("lond.storage.USER_STEPS", steps)
+    monkeypatch.setattr("lond.records.databases.USER_STEPS", steps)
     with Lond(site) as lond:
         assert lond.ask("get:msu:smith:data:a") == b"error: 70 internal error"
     monkeypatch.undo()
@@ -549,7 +549,7 @@ def test_a_reader_waits_for_a_recovery(site):
 def test_opening_waits_for_others_who_open_or_close(site, monkeypatch, statement):
     with Lond(site) as lond:
         lond.ask("put:msu:smith:data:a=1")
-    monkeypatch.setattr("lond.storage.USER_STEPS", (*USER_STEPS, "CREATE TABLE more (x)"))
+    monkeypatch.setattr("lond.records.databases.USER_STEPS", (*USER_STEPS, "CREATE TABLE more (x)"))
     connections = connection_class()
     waiting = Waiting()
     with Lond(site, opening=opening(connections, waiting.patience(1))) as lond:

@@ -1,0 +1,84 @@
+"""Where the databases of this host's users and domains lie, and how one process opens them.
+
+Promises: a database is checked for damage when this process opens it for the first time. A user's directory is never
+made here, a domain's only for the own domain.
+
+Raises: :class:`StorageError`. Logs through lond.records.damage.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from pathlib import Path
+
+from common.site import Site
+from lond.records.database import Database, Opening, Patience
+from lond.records.faults import StorageError
+from lond.records.paths import PASSWD, domain_directory, make_directory, user_directory
+from lond.records.schema import DOMAIN_STEPS, USER_STEPS
+
+USER_DATABASE = "records.db"
+DOMAIN_DATABASE = "domain.db"
+
+_REMEMBERED_MAX = 10_000  # keys
+
+Key = tuple[bytes, bytes]  # domain, and user or b"" for the domain's own database
+
+
+class Databases:
+    """See the module.
+
+    :param site: for lonUsersDir, londBusyTimeout and the own domain.
+    :param opening: how files are opened; tests hand in one that makes them fail.
+    """
+
+    def __init__(self, site: Site, opening: Opening | None = None) -> None:
+        self._users_dir = site.config.users_dir
+        self._own_domain = site.own.domain.encode("ascii")
+        self._opening = opening or Opening(Patience(site.config.busy_timeout))
+        self._checked: set[Key] = set()
+
+    def user_directory(self, domain: bytes, user: bytes) -> Path:
+        """Where the user's directory is or would be."""
+        return user_directory(self._users_dir, domain, user)
+
+    def is_home(self, domain: bytes, user: bytes) -> bool:
+        """Whether this host is the user's home server: the passwd file says so."""
+        return (self.user_directory(domain, user) / PASSWD).is_file()
+
+    def open(self, key: Key, *, write: bool) -> Database:
+        """Opens a database, for `write` also one that is not there yet.
+
+        :raises StorageError: 2 no such user, or nothing to read; 28 no room; or as :meth:`Opening.open`.
+        """
+        try:
+            path, steps = self._place(key, write)
+            database = self._opening.open(path, steps, create=write, check=key not in self._checked)
+        except OSError as error:
+            number = error.errno or errno.EIO
+            raise StorageError(number, os.strerror(number).lower()) from error
+        if database is None:
+            raise StorageError(errno.ENOENT, "nothing stored yet")
+        _remember(self._checked, key)
+        return database
+
+    def failure(self, database: Database, error: sqlite3.Error) -> Exception:
+        """As :meth:`Opening.failure`, for an open database."""
+        return self._opening.failure(database.path, database.inode, error)
+
+    def _place(self, key: Key, write: bool) -> tuple[Path, tuple[str, ...]]:
+        domain, user = key
+        if user:
+            return self.user_directory(domain, user) / USER_DATABASE, USER_STEPS
+        directory = domain_directory(self._users_dir, domain)
+        if write and domain == self._own_domain:
+            make_directory(directory)
+        return directory / DOMAIN_DATABASE, DOMAIN_STEPS
+
+
+def _remember(keys: set[Key], key: Key) -> None:
+    if len(keys) >= _REMEMBERED_MAX:
+        keys.clear()
+    keys.add(key)
