@@ -124,6 +124,10 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
     "database %s is damaged (%s), set aside as %s: see docs/storage.md": (
         "a user's records are damaged, or their file is empty; requests on that user get an error until you act",
         "restore that user's file from the backup, as docs/storage.md says"),
+    "database %s can't be used: %s": (
+        "a newer program has written it, or the file is gone while its -wal is there; requests on that user get an "
+        "error; said once by each child",
+        "run the newer program, or restore the file: docs/storage.md"),
     "passwd of %s:%s: %s": ("the user's passwd file can't be read; log-ins get an error", "look at the file"),
     "passwd of %s:%s not changed: %s": ("the new file could not be written; the old one counts", "look at the disk"),
     "%s:%s has a new kind of hash": ("after a log-in an old hash was replaced by scrypt", ""),

@@ -7,7 +7,7 @@ damaged one (:mod:`lond.records.database`).
 
 Promises: nothing is deleted; of several children that find the same damage one sets aside and raises the alarm.
 
-Logs one critical line per damaged database. Raises :class:`StorageError` 5 and OSError.
+Logs one critical line per damaged database. Raises :class:`StorageError` and OSError.
 
 Known limits: a child that has the file open when another one sets it aside may still commit what it
 has begun; that is in the file set aside.
@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from common.durable import sync_directory
-from lond.records.faults import Fault, StorageError
+from lond.records.faults import Fault, StorageError, Unusable
 
 _log = logging.getLogger(__name__)
 
@@ -30,9 +30,9 @@ _MARK = ".damaged-"
 
 
 def refuse_damaged(path: Path) -> None:
-    """Raises StorageError 5 if `path` or a predecessor was set aside and nobody has cleared that away.
+    """Raises StorageError 117 if `path` or a predecessor was set aside and nobody has cleared that away.
 
-    :raises StorageError: 5 as said; 2 if the directory does not exist.
+    :raises StorageError: 117 as said; 2 if the directory does not exist.
     """
     try:
         names = os.listdir(path.parent)  # noqa: PTH208 (names are enough, and this is on the way of every opening)
@@ -41,6 +41,17 @@ def refuse_damaged(path: Path) -> None:
     mark = path.name + _MARK
     if any(name.startswith(mark) for name in names):
         raise Fault.DAMAGED.error()
+
+
+def refuse_lost(path: Path) -> None:
+    """Raises Unusable if `path`, which was not there before, is lost: a database is never away while its -wal is there.
+
+    A new one in its place would take what is in there for its own.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists() and not path.exists():  # in this order: another child may be making both
+        number, text = Fault.DAMAGED.value
+        raise Unusable(number, text, f"it is gone, but {log.name} is there")
 
 
 def set_aside(path: Path, inode: int, reason: str, time: int) -> None:

@@ -28,7 +28,7 @@ from typing import TypeVar
 
 from common.durable import sync_directory
 from lond.records.creation import create_database
-from lond.records.damage import refuse_damaged, set_aside
+from lond.records.damage import refuse_damaged, refuse_lost, set_aside
 from lond.records.faults import Fault, fault_of
 from lond.records.schema import migrate
 
@@ -190,10 +190,11 @@ class Opening:
         :param create: make the file if it is not there (its directory must be).
         :param check: look for damage, if the file is not too large for that.
         :returns: None if there is no file and none was to be made.
-        :raises StorageError: 2 no directory, 5 damaged, 95 of a newer version, or another number of SQLite's reason.
+        :raises StorageError: 2 no directory, 117 damaged or lost, 95 newer than we are, or what SQLite had.
         """
         refuse_damaged(path)
         if not path.exists():
+            refuse_lost(path)
             if not create:
                 return None
             self._create(path, steps)

@@ -3,24 +3,28 @@
 Promises: a database is checked for damage when this process opens it for the first time. A user's directory is never
 made here, a domain's only for the own domain.
 
-Raises: :class:`StorageError`. Logs through lond.records.damage.
+Raises: :class:`StorageError`. Logs an error for each database that an administrator must see to, once in each process;
+through lond.records.damage more.
 """
 
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sqlite3
 from pathlib import Path
 
 from common.site import Site
 from lond.records.database import Database, Opening, Patience
-from lond.records.faults import StorageError
+from lond.records.faults import StorageError, Unusable
 from lond.records.paths import PASSWD, domain_directory, make_directory, user_directory
 from lond.records.schema import DOMAIN_STEPS, USER_STEPS
 
 USER_DATABASE = "records.db"
 DOMAIN_DATABASE = "domain.db"
+
+_log = logging.getLogger(__name__)
 
 _REMEMBERED_MAX = 10_000  # keys
 
@@ -39,6 +43,7 @@ class Databases:
         self._own_domain = site.own.domain.encode("ascii")
         self._opening = opening or Opening(Patience(site.config.busy_timeout))
         self._checked: set[Key] = set()
+        self._unusable: set[Key] = set()
 
     def user_directory(self, domain: bytes, user: bytes) -> Path:
         """Where the user's directory is or would be."""
@@ -53,9 +58,14 @@ class Databases:
 
         :raises StorageError: 2 no such user, or nothing to read; 28 no room; or as :meth:`Opening.open`.
         """
+        path, steps = self._place(key)
         try:
-            path, steps = self._place(key, write)
+            if write and key == (self._own_domain, b""):
+                make_directory(path.parent)
             database = self._opening.open(path, steps, create=write, check=key not in self._checked)
+        except Unusable as error:
+            self._complain(key, path, error.reason)
+            raise
         except OSError as error:
             number = error.errno or errno.EIO
             raise StorageError(number, os.strerror(number).lower()) from error
@@ -68,14 +78,16 @@ class Databases:
         """As :meth:`Opening.failure`, for an open database."""
         return self._opening.failure(database.path, database.inode, error)
 
-    def _place(self, key: Key, write: bool) -> tuple[Path, tuple[str, ...]]:
+    def _place(self, key: Key) -> tuple[Path, tuple[str, ...]]:
         domain, user = key
         if user:
             return self.user_directory(domain, user) / USER_DATABASE, USER_STEPS
-        directory = domain_directory(self._users_dir, domain)
-        if write and domain == self._own_domain:
-            make_directory(directory)
-        return directory / DOMAIN_DATABASE, DOMAIN_STEPS
+        return domain_directory(self._users_dir, domain) / DOMAIN_DATABASE, DOMAIN_STEPS
+
+    def _complain(self, key: Key, path: Path, reason: str) -> None:
+        if key not in self._unusable:
+            _log.error("database %s can't be used: %s", path, reason)
+            _remember(self._unusable, key)
 
 
 def _remember(keys: set[Key], key: Key) -> None:

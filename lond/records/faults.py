@@ -30,6 +30,17 @@ class StorageError(LonError):
         super().__init__(f"{number} {text}")
 
 
+class Unusable(StorageError):
+    """The database stays as it is, and unusable until an administrator acts.
+
+    :param reason: for the log; "": as `text`.
+    """
+
+    def __init__(self, number: int, text: str, reason: str = "") -> None:
+        super().__init__(number, text)
+        self.reason = reason or text
+
+
 class Fault(enum.Enum):
     """The kinds of failure, each with its number and text on the wire."""
 

@@ -5,7 +5,7 @@ published, a new one is appended. Keys, values and texts are kept in their escap
 
 Promises: :func:`migrate` is atomic: after it the file has the newest version, or it is as it was.
 
-Raises: sqlite3.Error, and :class:`StorageError` for a file that a newer program wrote. Logs nothing.
+Raises: sqlite3.Error, and :class:`Unusable` for a file that a newer program wrote. Logs nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 import sqlite3
 
-from lond.records.faults import StorageError
+from lond.records.faults import Unusable
 
 # entry: the hashes. version: what `store` keeps, one row per name and value, in the order in which they came,
 # `number` counting from 1 per rid. history: append-only, what happened to a namespace. activity: the command `log`.
@@ -58,11 +58,11 @@ DOMAIN_STEPS = (
 def migrate(connection: sqlite3.Connection, steps: tuple[str, ...]) -> None:
     """Brings a database to the newest version, in one transaction. The caller has taken the write lock.
 
-    :raises StorageError: 95, the file has a version that we do not know.
+    :raises Unusable: 95, the file has a version that we do not know.
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(steps):
-        raise StorageError(errno.EOPNOTSUPP, f"database has version {version}, this program knows {len(steps)}")
+        raise Unusable(errno.EOPNOTSUPP, f"database has version {version}, this program knows {len(steps)}")
     for step in steps[version:]:
         # Not executescript: it would commit first, and half a step could stay.
         for statement in step.split(";"):

@@ -196,7 +196,7 @@ def test_a_migration_that_fails_changes_nothing(site, monkeypatch, caplog):
         assert ("more",) not in names
 
 
-def test_a_database_of_a_newer_program_is_left_alone(site):
+def test_a_database_of_a_newer_program_is_left_alone_and_told_of_once(site, caplog):
     with Lond(site) as lond:
         lond.ask("put:msu:smith:data:a=1")
         path = lond.user_path("smith")
@@ -206,7 +206,10 @@ def test_a_database_of_a_newer_program_is_left_alone(site):
     with Lond(site) as lond:
         assert lond.ask("get:msu:smith:data:a").startswith(b"error: 95 database has version 2")
         assert lond.ask("put:msu:smith:data:a=2").startswith(b"error: 95 ")
+        assert lond.ask("put:msu:jones:data:a=2") == b"ok"
     assert path.exists()
+    (line,) = caplog.records
+    assert line.getMessage() == f"database {path} can't be used: database has version 2, this program knows 1"
 
 
 def test_steps_hold_no_semicolon_within_a_statement():
@@ -385,6 +388,22 @@ def test_a_database_without_a_version_is_damaged(site, caplog):
     with Lond(site) as lond:
         assert lond.ask("get:msu:smith:data:a") == DAMAGED
     assert "it has no version" in caplog.text
+
+
+def test_no_new_database_takes_over_the_log_of_a_lost_one(site, caplog):
+    with Lond(site) as lond:
+        path = lond.user_path("smith")
+        log = path.with_name("records.db-wal")
+        log.write_bytes(b"what was committed last")
+        assert lond.batch("get:msu:smith:data:a", "put:msu:smith:data:a=2", "put:msu:jones:data:a=1") == [
+            DAMAGED,
+            DAMAGED,
+            b"ok",
+        ]
+        assert log.read_bytes() == b"what was committed last"
+        assert not path.exists()
+    (line,) = caplog.records
+    assert line.getMessage() == f"database {path} can't be used: it is gone, but records.db-wal is there"
 
 
 # Full disk
