@@ -23,6 +23,7 @@ from tests.helpers.federation import Federation
 LIBRARY = "msul1"
 ACCESS = tuple(f"msua{number}" for number in range(1, 11))
 SERVERS = (1, 5, 10)
+ORIGINAL = (15, 20)  # submissions/s with one access server, on a server of 2005, as published
 HANDLERS = 8  # callers on each access server
 VALUES, VALUE_BYTES = 6, 500
 
@@ -56,6 +57,8 @@ def tables(effort: Effort) -> Iterator[Table]:
         federation.close()
     table.notes.append("floor: as many processes as access servers, each with an SQLite file of its own (commits/s)")
     table.notes.append(f"a submission: store of {VALUES} values ({VALUE_BYTES} bytes), log, get, one after the other")
+    table.notes.append("original: published are 15-20 with one access server, and 'almost linear' up to 10")
+    table.notes.append("derived: that many times the servers, as if it were quite linear; so at most that")
     yield table
 
 
@@ -93,9 +96,14 @@ def _ladder(
             prepares.append(asking(host.conf, _submitting(users_of(kind, users, number, callers))))
         sample = measure(prepares.__getitem__, callers, effort.seconds)
         table.add(
-            users=kind, servers=servers, callers=callers, original="15-20 per access server" if servers == 1 else None,
-            **sample.cells(floors[servers]),
+            users=kind, servers=servers, callers=callers, original=original(servers), **sample.cells(floors[servers])
         )  # fmt: skip
+
+
+def original(servers: int) -> str:
+    """What is published of the original with so many access servers, or follows from it."""
+    least, most = (rate * servers for rate in ORIGINAL)
+    return f"{least}-{most}" if servers == 1 else f"{least}-{most} (derived)"
 
 
 def users_of(kind: str, users: Sequence[str], number: int, callers: int) -> Sequence[str]:

@@ -73,6 +73,10 @@ def test_cells_compare_with_the_floor() -> None:
     assert "rate_ratio" not in floor.cells()
 
 
+def test_what_follows_from_the_original_is_told_from_what_is_published() -> None:
+    assert [submissions.original(servers) for servers in (1, 5)] == ["15-20", "75-100 (derived)"]
+
+
 def test_nothing_can_be_compared_with_an_empty_floor() -> None:
     cells = Sample(1.0, array("Q", [1])).cells(Sample(1.0, array("Q")))
     assert math.isnan(cells["rate_ratio"])
