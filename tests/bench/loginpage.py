@@ -97,4 +97,4 @@ def _page(server: Waitress, effort: Effort) -> Sample:
 def _add(table: Table, what: str, sample: Sample, floor: Sample) -> None:
     progress(f"loginpage: {what}")
     cells = {key: value for key, value in sample.cells(floor).items() if key != "rate_ratio"}
-    table.add(what=what, **cells, limit=sample.latencies[-1] / NANOSECONDS / LIMIT)
+    table.add(what=what, **cells, limit=sample.max / LIMIT)

@@ -1,11 +1,13 @@
 """A log-in storm: log-ins per second, and what they do to other requests.
 
 Checking a password takes tens of milliseconds by intention. On a link whose replies leave in order a request behind a
-log-in waits for it; on another link nobody should notice.
+log-in waits for it; on another link nobody should notice. Pings that wait come a few in a second, so the storm is
+watched for longer than other subjects: for a p99 it takes a hundred of them.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from tests.bench.asking import replying
@@ -18,14 +20,20 @@ from tests.helpers.federation import Federation
 STORMING, CALM, LIBRARY = "msua1", "msua2", "msul1"
 CALLERS = 8  # that log in
 SECRET = "correct%20horse"
+STORM = 15  # windows of the others that the storm is watched for
+ENOUGH = 100  # answers, for a p99 that is not just the slowest
+TARGET = 0.005  # seconds that the p99 of a ping on another link stays under
 
 COLUMNS = (
     words("what", "what"),
     count("callers", "callers"),
+    count("answers", "answers"),
     count("rate", "per second"),
     milliseconds("p50", "p50 ms"),
     milliseconds("p99", "p99 ms"),
+    milliseconds("max", "max ms"),
     ratio("p50_ratio", "p50 x floor"),
+    ratio("target", "p99 of 5 ms"),
 )
 
 
@@ -44,6 +52,8 @@ def tables(effort: Effort) -> Iterator[Table]:
     finally:
         federation.close()
     table.notes.append("floor: ping while nobody logs in, in this run")
+    table.notes.append("p99 of 5 ms: what the p99 is of the target, under 5 ms on another link; under 1 meets it")
+    table.notes.append(f"no p99 of fewer than {ENOUGH} answers")
     yield table
 
 
@@ -63,13 +73,14 @@ def _measure(table: Table, federation: Federation, effort: Effort) -> None:
     pings = [replying(hosts[id].conf, LIBRARY, "ping", LIBRARY) for id in (STORMING, CALM)]
     progress("logins: ping while nobody logs in")
     calm = Sample.of(effort.seconds, measure_each(pings[1:], effort.seconds))
-    table.add(what="ping, nobody logs in", callers=1, **_cells(calm, calm))
+    table.add(what="ping, nobody logs in", callers=1, **cells(calm, calm))
+    seconds = STORM * effort.seconds
     progress(f"logins: {CALLERS} callers log in")
-    same, other, *storm = measure_each([*pings, *_logging_in(federation)], effort.seconds)
-    logins = Sample.of(effort.seconds, storm)
-    table.add(what="log-in", callers=CALLERS, rate=logins.rate, p50=logins.p50, p99=logins.p99)
-    table.add(what="ping, same link", callers=1, **_cells(Sample.of(effort.seconds, [same]), calm))
-    table.add(what="ping, another link", callers=1, **_cells(Sample.of(effort.seconds, [other]), calm))
+    same, other, *storm = measure_each([*pings, *_logging_in(federation)], seconds)
+    table.add(what="log-in", callers=CALLERS, **cells(Sample.of(seconds, storm)))
+    table.add(what="ping, same link", callers=1, **cells(Sample.of(seconds, [same]), calm))
+    elsewhere = Sample.of(seconds, [other])
+    table.add(what="ping, another link", callers=1, **cells(elsewhere, calm), target=elsewhere.p99 / TARGET)
 
 
 def _logging_in(federation: Federation) -> list[Prepare]:
@@ -79,5 +90,9 @@ def _logging_in(federation: Federation) -> list[Prepare]:
     ]
 
 
-def _cells(sample: Sample, floor: Sample) -> dict[str, float]:
-    return {key: value for key, value in sample.cells(floor).items() if key != "rate_ratio"}
+def cells(sample: Sample, floor: Sample | None = None) -> dict[str, float]:
+    """The cells of a row; no p99 of a few answers, which would be the slowest of them."""
+    answers = len(sample.latencies)
+    found = {key: value for key, value in sample.cells(floor).items() if key != "rate_ratio"}
+    found |= {"answers": answers, "max": sample.max}
+    return found if answers >= ENOUGH else found | {"p99": math.nan}

@@ -58,6 +58,11 @@ class Sample:
         """The latency in seconds that 99 of 100 answers stayed within."""
         return percentile(self.latencies, 99) / NANOSECONDS
 
+    @property
+    def max(self) -> float:
+        """The longest latency in seconds."""
+        return percentile(self.latencies, 100) / NANOSECONDS
+
     def cells(self, floor: Sample | None = None) -> dict[str, Any]:
         """The cells of a table row: rate and percentiles, and both as a ratio against the floor."""
         cells: dict[str, Any] = {"rate": self.rate, "p50": self.p50, "p99": self.p99}

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.bench import __main__ as command
-from tests.bench import submissions
+from tests.bench import logins, submissions
 from tests.bench.crowd import closed_loop
 from tests.bench.profile import profiler_cost, without_profiler
 from tests.bench.relay import DelayLine, Direction
@@ -63,7 +63,7 @@ def test_a_sample_merges_what_all_callers_measured() -> None:
     sample = Sample.of(2.0, [array("Q", [3_000_000, 1_000_000]), array("Q"), array("Q", [2_000_000])])
     assert sample.rate == 1.5
     assert sample.p50 == 0.002
-    assert sample.p99 == 0.003
+    assert sample.p99 == sample.max == 0.003
 
 
 def test_cells_compare_with_the_floor() -> None:
@@ -71,6 +71,12 @@ def test_cells_compare_with_the_floor() -> None:
     cells = Sample(1.0, array("Q", [4_000_000] * 5)).cells(floor)
     assert (cells["rate_ratio"], cells["p50_ratio"]) == (0.5, 4.0)
     assert "rate_ratio" not in floor.cells()
+
+
+def test_there_is_no_p99_of_a_few_answers() -> None:
+    few, many = (logins.cells(Sample(1.0, array("Q", range(1, count + 1)))) for count in (99, 100))
+    assert math.isnan(few["p99"]) and (few["answers"], few["max"]) == (99, 99e-9)
+    assert (many["p99"], many["max"]) == (99e-9, 100e-9)
 
 
 def test_what_follows_from_the_original_is_told_from_what_is_published() -> None:
