@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from traceback import format_exception_only
 
 import pytest
 
@@ -16,10 +19,12 @@ from lonnet.errors import (
     UserExists,
 )
 from lonnet.users import Authentication
+from lonstatus.metrics import metrics
 from tests.helpers.federation import Federation, running
 from tests.helpers.members import move_member
 from tests.helpers.waiting import eventually
 
+SECRET = "OpenSesame5663"
 AWKWARD = "s&c:r=t%é\n\U0001f600"
 
 
@@ -108,9 +113,56 @@ def test_a_user_who_was_moved_logs_in(network: Federation, net: Lonnet) -> None:
 
 
 def test_no_password_is_written_anywhere_in_clear(network: Federation, net: Lonnet) -> None:
-    secret = "OpenSesame5663"
-    net.user("sesame", "msu").create("internal", secret, host="msul1")
-    assert net.user("sesame", "msu").authenticate(secret)
-    files = [path for path in network.directory.rglob("*") if path.is_file()]
-    assert any(path.name == "passwd" for path in files)
-    assert [path for path in files if secret.encode() in path.read_bytes()] == []
+    """In no file below the hosts' directories, no title or name of a process, no metric, and no error's text."""
+    said = use_passwords(net)
+    places: dict[object, bytes] = {path: path.read_bytes() for path in network.directory.rglob("*") if path.is_file()}
+    for daemon in network.daemons():
+        for pid in daemon.session():
+            for file in ("cmdline", "comm"):
+                places[pid, file] = Path(f"/proc/{pid}/{file}").read_bytes()
+    for host in network.hosts.values():
+        places["metrics", host.id] = metrics(host.site()).encode()
+    places["errors"] = "\n".join(said).encode()
+    for known in ("sesame", "lond: msua1", "loncapa_lond_requests_total", "wrong password"):
+        assert any(known.encode() in content for content in places.values()), f"it looked where there is no {known}"
+    assert [place for place, content in places.items() if SECRET.encode() in content] == []
+
+
+def use_passwords(net: Lonnet) -> list[str]:
+    """Send passwords, all of which hold SECRET, in every way: right, wrong, misplaced; the texts of the errors."""
+    numbers = count(1)
+    secret: Callable[[], str] = lambda: f"{SECRET}{next(numbers)}"  # noqa: E731
+    sesame, first, second = net.user("sesame", "msu"), secret(), secret()
+    sesame.create("internal", first, host="msul1")
+    assert sesame.authenticate(first)
+    assert not sesame.authenticate(secret())
+    errors = [
+        failed(lambda: sesame.change_password(secret(), secret()), NotAuthorized),
+        failed(lambda: sesame.change_password(first, f"{secret()}\0"), PasswordChangeFailed),
+    ]
+    sesame.change_password(first, second)
+    sesame.change_authentication("internal", secret())
+    sesame.change_authentication("krb4", "MSU.EDU")
+    errors += [
+        failed(lambda: sesame.change_authentication("krb5", f"{secret()} is no realm"), RemoteError),
+        failed(lambda: sesame.change_authentication("internal", f"{secret()}\0"), RemoteError),
+        failed(lambda: sesame.authenticate(secret()), AuthModeError),
+        failed(lambda: sesame.change_password(secret(), secret()), AuthModeError),
+        failed(lambda: net.user("nobody", "msu").authenticate(secret()), NoSuchUser),
+    ]
+    misplaced = (
+        f"auth:msu:sesame:{secret()}",
+        f"encrypt:auht:msu:sesame:{secret()}",
+        f"encrypt:makeuser:msu:{secret()}",
+        f"encrypt:changeuserauth:msu:sesame:internal:{secret()}:{secret()}",
+    )
+    errors += [net.reply(command, "msul1") for command in misplaced]
+    errors.append(failed(lambda: net.critical(f"encrypt:auth:msu:sesame:{secret()}", "msul1"), ValueError))
+    return errors
+
+
+def failed(call: Callable[[], object], error: type[Exception]) -> str:
+    """What the error says that a call must end with."""
+    with pytest.raises(error) as caught:
+        call()
+    return "".join(format_exception_only(caught.value))
