@@ -5,6 +5,8 @@ run it as one request of storage; then commit once, and only then hand out the r
 replies are large, for they are all in memory.
 
 Promises: one reply for each executed request, in the same order, without LF; `ok` to a write means that it is on disk.
+What begins with ``enc:`` is a frame: lonc would take it for one, and end the link if it were none. (Replies that come
+later are words of their commands.)
 What goes wrong with one request touches no other, except that all requests of a batch on one user stand or fall with
 that user's commit (reads behind a write too, since they saw what was not stored).
 
@@ -16,6 +18,7 @@ Known limits: a command that waits (pong, a lock) holds up the rest of its batch
 
 from __future__ import annotations
 
+import errno
 import logging
 import traceback
 from collections.abc import Sequence
@@ -44,6 +47,8 @@ __all__ = ["Dispatcher", "Pending", "Policy", "Services", "Session"]
 
 UNKNOWN = b"unknown_cmd"
 REFUSED = b"refused"
+FRAME = b"enc:"
+NO_KEY = b"error:no_key"
 LARGE_BYTES = 1048576  # replies of a batch, after which it ends
 
 _log = logging.getLogger(__name__)
@@ -102,12 +107,14 @@ class Dispatcher:
             return UNKNOWN, None
         if command.encrypted and not encrypted:
             return REFUSED, None
+        if command.framed and self._session.frame is None:
+            return NO_KEY, None
         try:
             arguments = _parsed(command, rest, len(line) > len(word))
             self._check_policy(command, arguments)
             handler, context = command.handler, self._context
             reply, token = self._storage.perform(lambda: handler(context, *arguments))
-            return self._checked(reply), token
+            return self._checked(command, reply), token
         except (RequestError, StorageError) as error:
             return _error(error), None
         except Refused:
@@ -125,13 +132,19 @@ class Dispatcher:
         if not self._policy.allows(command.trust.value, self._session.peer, domain):
             raise Refused("by policy")
 
-    def _checked(self, reply: Reply) -> Reply:
+    def _checked(self, command: Command, reply: Reply) -> Reply:
         if isinstance(reply, bytes):
             if b"\n" in reply:
                 raise ValueError("a reply with a line feed")
+            if command.framed or reply.startswith(FRAME):
+                reply = self._framed(reply)
             if len(reply) > self._max_reply:
-                raise RequestError("reply too long", 7)
+                raise RequestError("reply too long", errno.E2BIG)
         return reply
+
+    def _framed(self, reply: bytes) -> bytes:
+        frame = self._session.frame
+        return NO_KEY if frame is None else frame(reply)
 
 
 def _parsed(command: Command, rest: bytes, has_arguments: bool) -> list[Any]:

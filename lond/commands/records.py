@@ -86,12 +86,11 @@ def get(context: Context, domain: bytes, user: bytes, namespace: bytes, keys: li
     NAMESPACE,
     KEYS,
     trust=Trust.RECORDS,
+    framed=True,
     replies="as `get`, framed `enc:LENGTH:HEX`; `error:no_key` without a key",
 )
 def eget(context: Context, domain: bytes, user: bytes, namespace: bytes, keys: list[bytes]) -> bytes:
-    if context.session.frame is None:
-        return b"error:no_key"
-    return context.session.frame(_values(context, domain, user, namespace, keys))
+    return _values(context, domain, user, namespace, keys)
 
 
 def _values(context: Context, domain: bytes, user: bytes, namespace: bytes, keys: list[bytes]) -> bytes:

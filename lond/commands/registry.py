@@ -171,6 +171,7 @@ class Command:
 
     :param optional: how many of the last arguments may be missing; the handler has defaults for them.
     :param encrypted: whether it is refused when it comes in clear.
+    :param framed: whether its reply is sent as a frame; the handler gives it in clear.
     :param writes: whether it changes what is stored.
     :param handler: None: the protocol layer answers it, before it gets to the dispatcher.
     :param replies: for the table, in Markdown.
@@ -180,6 +181,7 @@ class Command:
     arguments: tuple[Argument, ...]
     optional: int
     encrypted: bool
+    framed: bool
     writes: bool
     trust: Trust
     handler: Handler | None
@@ -204,6 +206,7 @@ def command(
     replies: str,
     optional: int = 0,
     encrypted: bool = False,
+    framed: bool = False,
     writes: bool = False,
 ) -> Callable[[Handler], Handler]:
     """Registers the decorated function as the command `name`; see :class:`Command` for the parameters.
@@ -212,7 +215,7 @@ def command(
     """
 
     def register(handler: Handler) -> Handler:
-        _add(Command(name.encode(), arguments, optional, encrypted, writes, trust, handler, replies))
+        _add(Command(name.encode(), arguments, optional, encrypted, framed, writes, trust, handler, replies))
         return handler
 
     return register
@@ -220,7 +223,7 @@ def command(
 
 def link_command(name: str, *arguments: Argument, replies: str) -> None:
     """Notes a command that the protocol layer answers, for the table."""
-    _add(Command(name.encode(), arguments, 0, False, False, Trust.NONE, None, replies))
+    _add(Command(name.encode(), arguments, 0, False, False, False, Trust.NONE, None, replies))
 
 
 def _add(entry: Command) -> None:

@@ -200,6 +200,14 @@ def test_temporary_texts(net: Lonnet, text: str) -> None:
     assert (kept.delete(id), kept.delete(id), kept.get(id)) == (True, False, None)
 
 
+@pytest.mark.parametrize("text", ["enc:", "enc:zz", "enc:4:3519a5adb04ebb8f"])
+def test_a_raw_text_that_looks_like_a_frame_is_got_as_it_was(network: Federation, net: Lonnet, text: str) -> None:
+    child = network.hosts["msua1"].lonc.slot("msul1", "up").pid
+    id = net.reply(f"tmpput:{text}", "msul1")
+    assert net.reply(f"tmpget:{id}", "msul1") == text
+    assert network.hosts["msua1"].lonc.slot("msul1", "up").pid == child
+
+
 def test_who_does_not_exist(net: Lonnet) -> None:
     nobody = net.user("nobody", "msu")
     for call in (lambda: nobody.get("ns", "a"), lambda: nobody.put("ns", {"a": "b"}), lambda: nobody.log("x")):

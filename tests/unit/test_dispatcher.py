@@ -70,6 +70,14 @@ def test_any_command_may_come_encrypted(lond):
     assert lond.ask("ping", encrypted=True) == b"msul1"
 
 
+@pytest.mark.parametrize("text", [b"enc:", b"enc:4:3519a5adb04ebb8f", b"enc:zz"])
+def test_a_reply_that_begins_like_a_frame_is_framed(lond, text):
+    question = b"tmpget:" + lond.ask(b"tmpput:" + text)
+    assert lond.ask(question) == b"error:no_key"
+    lond.session.frame = lambda clear: b"enc:%d:%s" % (len(clear), clear.hex().encode())
+    assert lond.ask(question) == b"enc:%d:%s" % (len(text), text.hex().encode())
+
+
 def test_a_batch_sees_its_own_writes_in_order(lond):
     replies = lond.batch(
         "put:msu:smith:data:a=1", "get:msu:smith:data:a", "inc:msu:smith:data:a=1", "get:msu:smith:data:a",
