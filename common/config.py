@@ -85,6 +85,7 @@ class Config:
     max_unread: int = _DEFAULT["max_unread"]  # bytes
     max_request: int = _DEFAULT["max_request"]  # bytes
     max_reply: int = _DEFAULT["max_reply"]  # bytes
+    max_framed: int = _DEFAULT["max_framed"]  # bytes
     window: int = _DEFAULT["window"]  # requests
     window_bytes: int = _DEFAULT["window_bytes"]  # bytes
     key_exchange_timeout: float = _DEFAULT["key_exchange_timeout"]  # s

@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 from common.crypto import LinkCipher
 from common.errors import LocalProtocolError, PeerProtocolError
+from common.frames import frame_length
 from common.lines import Lines
 from common.link_states import (
     TABLE,
@@ -37,7 +38,6 @@ from common.link_states import (
 
 MAX_HANDSHAKE_LINE = 1024  # bytes; no line before the link is open is longer
 MAX_CHALLENGE = 64
-FRAME_EXCESS = 40  # bytes that a frame has beside two for each byte of its clear text, at most
 KEY_CHARACTERS = 32  # that both ids and the build key have at least, together
 
 
@@ -48,7 +48,7 @@ def unsendable(command: bytes, encrypt: bool, max_request: int) -> bytes:
     """
     if command[:4].lower() in _OWNERS_BEGINNINGS and command.partition(b":")[0].strip().lower() in _OWNERS_WORDS:
         return b"refused"
-    length = 2 * len(command) + FRAME_EXCESS if encrypt else len(command)
+    length = frame_length(len(command)) if encrypt else len(command)
     return b"error: request too long" if length > max_request else b""
 
 

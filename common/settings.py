@@ -135,6 +135,8 @@ SETTINGS: tuple[Setting, ...] = (
             "bytes of a request line"),
     Setting("lonMaxReply", "max_reply", Count(256, 1073741824), "67108864",
             "bytes of a reply line"),
+    Setting("londMaxFramed", "max_framed", Count(256, 1073741824), "2097152",
+            "bytes of an encrypted reply line, two for each of its text; 2 MB keep a link busy for about a second"),
     Setting("lonKeyExchangeTimeout", "key_exchange_timeout", _seconds(0.01, 600), "10",
             "seconds from connecting or accepting to the end of the key exchange"),
     Setting("lonPingAfter", "ping_after", _seconds(0.01, 3600), "10",

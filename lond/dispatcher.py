@@ -26,6 +26,7 @@ from typing import Any
 
 import lond.commands  # noqa: F401 (fills the registry)
 from common.errors import Refused
+from common.frames import frame_length
 from common.site import Site
 from lond.commands.registry import (
     REGISTRY,
@@ -73,7 +74,7 @@ class Dispatcher:
         self._policy = policy or EveryMember()
         self._context = Context(site, storage, session, services)
         self._own_domain = site.own.domain.encode("ascii")
-        self._max_reply = site.config.max_reply
+        self._max_reply, self._max_framed = site.config.max_reply, site.config.max_framed
 
     def execute(self, requests: Sequence[tuple[bytes, bool]]) -> list[Reply]:
         """Executes a batch in order and makes its writes durable with one commit per touched user.
@@ -144,7 +145,11 @@ class Dispatcher:
 
     def _framed(self, reply: bytes) -> bytes:
         frame = self._session.frame
-        return NO_KEY if frame is None else frame(reply)
+        if frame is None:
+            return NO_KEY
+        if frame_length(len(reply)) > self._max_framed:
+            raise RequestError("reply too long to be encrypted", errno.E2BIG)
+        return frame(reply)
 
 
 def _parsed(command: Command, rest: bytes, has_arguments: bool) -> list[Any]:

@@ -107,7 +107,10 @@ class Records(Generic[Text]):
         return self._values("get", namespace, keys, timeout)
 
     def eget(self, namespace: str, *keys: Text, timeout: float | None = None) -> dict[Text, Text]:
-        """As :meth:`get`; the values travel encrypted."""
+        """As :meth:`get`; the values travel encrypted.
+
+        :raises RemoteError: 7, together they have more than about half of the home server's londMaxFramed bytes.
+        """
         return self._values("eget", namespace, keys, timeout)
 
     def keys(self, namespace: str, *, timeout: float | None = None) -> list[Text]:

@@ -4,6 +4,9 @@ import re
 
 import pytest
 
+from common.config import Config
+from common.crypto import LinkCipher, new_build_key
+from common.frames import frame_length
 from lonnet.replies import FAILURE_WORDS
 from tests.helpers.dispatching import NOW, Lond, make_site
 
@@ -209,6 +212,22 @@ def test_log_and_history(lond):
     assert list(records.history(b"data")) == [line % NOW for line in lines]
     assert list(records.history(b"nohist_data")) == []
     assert records.namespaces() == [b"data", b"nohist_data"]
+
+
+def test_a_framed_reply_has_a_limit_of_its_own(tmp_path):
+    with Lond(make_site(tmp_path, londMaxFramed=1024)) as lond:
+        lond.session.frame = LinkCipher("msul1", "msua1", new_build_key()).frame
+        lond.ask(b"put:msu:smith:data:a=%b&b=1" % (503 * b"x"))
+        assert len(lond.ask("eget:msu:smith:data:a")) == 1016  # the next length that a frame can have is 1032
+        assert lond.ask("eget:msu:smith:data:a&none") == b"error: 7 reply too long to be encrypted"
+        assert lond.ask("get:msu:smith:data:a&none") == 503 * b"x" + b"&"
+        question = b"tmpget:" + lond.ask(b"tmpput:enc:" + 500 * b"x")
+        assert lond.ask(question) == b"error: 7 reply too long to be encrypted"
+
+
+def test_any_one_value_that_a_request_can_bring_may_be_framed():
+    limits = Config(host_id="msul1")
+    assert frame_length(limits.max_request - len("put:a:b:c:d=")) <= limits.max_framed
 
 
 def test_a_reply_has_a_limit(tmp_path):
