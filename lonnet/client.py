@@ -32,6 +32,7 @@ from time import monotonic, time_ns
 from common.config import config_path
 from common.delayed import Message
 from common.errors import PeerUnavailable
+from common.frames import frame_length
 from common.permlog import carries_password
 from common.site import Site, load_site
 from lonnet.connection import Connection, NotExecuted, Unusable, seconds_left, socket_path
@@ -58,7 +59,7 @@ CON_LOST, CON_FAILED, NO_SUCH_HOST = "con_lost", "con_failed", "no_such_host"
 TRIES = 5  # connections that one call may use up: one left from before a rolling restart, and some to spare
 
 _LINE_BREAKER = re.compile("[\n\r\0]").search
-_CRITICAL = "critical:"
+_CRITICAL, _ENCRYPT = "critical:", "encrypt:"
 
 
 class Lonnet:
@@ -105,8 +106,8 @@ class Lonnet:
         :param command: the request line without LF; ``encrypt:`` before it: it travels encrypted.
         :param timeout: seconds; None: lonRequestTimeout, and a little more for lonc's own answer.
         :returns: the reply; ``con_lost``: none came, it may have been executed; ``no_such_host``.
-        :raises ValueError: the command is empty, longer than lonMaxRequest or more than one line, or the timeout is
-            not a time; nothing was sent.
+        :raises ValueError: the command is empty, more than one line or longer than lonMaxRequest (encrypted, it takes
+            twice its bytes), or the timeout is not a time; nothing was sent.
 
         Source: classic-protocol, section 3.
         """
@@ -256,9 +257,12 @@ class Lonnet:
         if _LINE_BREAKER(command):
             raise ValueError("command contains LF, CR or NUL; escape its arguments")
         line = _encoded(f"{prefix}{command}\n")
+        length, what = len(line) - 1, "request line"
+        if command.startswith(_ENCRYPT):
+            length, what = frame_length(length - len(prefix) - len(_ENCRYPT)), "encrypted request line"
         most = self._watch.site.config.max_request
-        if len(line) > most + 1:
-            raise ValueError(f"request line of {len(line) - 1} bytes, at most {most} are allowed (lonMaxRequest)")
+        if length > most:
+            raise ValueError(f"{what} of {length} bytes, at most {most} are allowed (lonMaxRequest)")
         return line
 
 

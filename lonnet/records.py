@@ -16,7 +16,8 @@ or a namespace with calls of its own); RemoteError (28: no room there, 11: busy,
 UnexpectedReply; ValueError and TypeError for what can't be sent. Logs nothing.
 
 Known limits: a link that breaks at the wrong moment can make a classic peer execute a critical message twice: ``inc``
-then counts twice and ``store`` stores the same version again. A request holds at most lonMaxRequest bytes.
+then counts twice and ``store`` stores the same version again. A request holds at most lonMaxRequest bytes, half
+of them if it travels encrypted.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.delayed import WAITING, Fifo, Message, Outcome, Row
+from common.protocol import unsendable
 from common.site import Site
 from lonnet import Lonnet
 from lonnet.client import LONGEST_TIMEOUT, TRIES
@@ -124,6 +125,19 @@ def test_what_is_no_request_line_is_refused(
     with pytest.raises(ValueError, match=reason):
         call(Lonnet(site), command, "msul1")
     assert not site.config.delayed_dir.exists()
+
+
+@pytest.mark.parametrize("call", [Lonnet.reply, Lonnet.critical])
+def test_an_encrypted_request_is_refused_at_the_length_at_which_lonc_would(
+    tmp_path: Path, call: Callable[[Lonnet, str, str], str]
+) -> None:
+    net = Lonnet(a_site(tmp_path, "msul1", max_request=1024))
+    assert unsendable(504 * b"x", True, 1024) != unsendable(503 * b"x", True, 1024) == b""
+    with pytest.raises(ValueError, match=r"encrypted request line of 1032 bytes, at most 1024 are .*\(lonMaxRequest\)"):
+        call(net, "encrypt:" + 504 * "x", "msul1")
+    with ScriptedChild(tmp_path / "msul1", echoes):
+        assert call(net, "encrypt:" + 503 * "x", "msul1").endswith("encrypt:" + 503 * "x")
+        net.close()
 
 
 @pytest.mark.parametrize("call", [Lonnet.reply, Lonnet.critical])
