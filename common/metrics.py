@@ -14,6 +14,9 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from common.login_lanes import LoginLane
+from common.trust_table import TRUST_CLASSES
+
 OTHER = "other"  # stands for a label's value that is not in the table
 
 
@@ -77,6 +80,7 @@ LINK_ENDS = (
     OTHER,
 )
 REJECTIONS = ("unknown_address", "too_many", "timeout", "hung_up", "protocol", OTHER)
+LANES = tuple(lane.value for lane in LoginLane)
 DELIVERIES = ("delivered", "refused", "postponed", "interrupted", "held")
 
 _REPLY_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -108,6 +112,8 @@ LOND: tuple[Metric, ...] = (
     Counter(
         "connections_rejected", "connections that were closed without being served", "reason", REJECTIONS, own=True
     ),
+    Counter("log_ins_failed", "log-ins that the peer asked for with a wrong password or name", "lane", LANES),
+    Counter("trust_refusals", "requests of the peer that trust.tab does not allow", "class", TRUST_CLASSES),
     Histogram("commit_seconds", "commits of user records, their wait for the disk included", _COMMIT_BOUNDS),
     *_PARENT,
 )

@@ -73,13 +73,14 @@ def prepare(
     """
 
     def for_loop(loop: Loop) -> Prepare:
-        log_ins, updates, policy = hashers.log_ins(loop, site), updaters.updates(loop, site), TrustPolicy(site)
+        updates = updaters.updates(loop, site)
         journal = Journal(journal_path(site.config), site.config.journal_bytes)
 
         def for_session(session: Session) -> Execute:
             tally = claim(session.peer.id)
-            storage = Storage(site, tally=tally)
-            execute = Dispatcher(site, storage, session, Outside(site, log_ins, updates), policy).execute
+            storage, policy = Storage(site, tally=tally), TrustPolicy(site, tally)
+            outside = Outside(site, hashers.log_ins(loop, site, tally), updates)
+            execute = Dispatcher(site, storage, session, outside, policy).execute
 
             def counted(requests: Sequence[tuple[bytes, bool]]) -> list[bytes | Pending]:
                 replies = execute(requests)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 
+from common.counters import Tally
 from common.hosts_table import Host
 from common.loop import Clock
 from common.site import Site
@@ -23,11 +24,12 @@ class TrustPolicy:
     """A :class:`lond.commands.registry.Policy` by trust.tab.
 
     :param site: for the table and the log interval.
+    :param tally: where the refusals are counted.
     """
 
-    def __init__(self, site: Site, clock: Clock = time.monotonic) -> None:
+    def __init__(self, site: Site, tally: Tally, clock: Clock = time.monotonic) -> None:
         self._trust = site.trust
-        self._clock = clock
+        self._tally, self._clock = tally, clock
         self._refusals = Refusals(site.config.refusal_log_interval)
 
     def allows(self, trust_class: str, asking: Host, domain: bytes) -> bool:
@@ -38,6 +40,7 @@ class TrustPolicy:
         return False
 
     def _count(self, asking: Host, trust_class: str, domain: bytes) -> None:
+        self._tally.add("trust_refusals", trust_class)
         now = self._clock()
         for host, class_, number in self._refusals.due(now):
             _log.warning("trust.tab: %d more requests of %s in class %s were refused", number, host, class_)

@@ -23,6 +23,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 
 from common.config import Config
+from common.counters import Tally
 from common.login_lanes import LoginLane
 from common.loop import Loop
 from common.population import Birth, Member, Population
@@ -101,15 +102,18 @@ class HashPool:
             self._reasons.add(reason)
             log.warning("log-ins get auth_mode_error: %s", reason)
 
-    def log_ins(self, loop: Loop, site: Site) -> LogIns:
-        """The way of one lond child to the workers; called in the child."""
+    def log_ins(self, loop: Loop, site: Site, tally: Tally) -> LogIns:
+        """The way of one lond child to the workers; called in the child.
+
+        :param tally: where failed log-ins are counted.
+        """
         config = site.config
         hashing_, asking, asking_for_known = (
             HashClient(loop, self._workers.path(key), config.hash_timeout) for key in (HASHER, ASKER, KNOWN_ASKER)
         )
         clients = Clients(hashing_, asking, asking_for_known)
         limits = {kind: Limits.of(config, kind) for kind in LoginLane}
-        return LogIns(loop.clock, clients, self.table, limits, SlowChecks(loop, config.ask_patience))
+        return LogIns(loop.clock, clients, self.table, limits, SlowChecks(loop, config.ask_patience), tally)
 
     def close_listeners(self) -> None:
         """Close, in a child that serves links, the workers' sockets."""

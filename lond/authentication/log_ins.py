@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from common.counters import Tally
 from common.login_lanes import LoginLane
 from lond.authentication.hashing import Job, Outcome, Verdict
 from lond.authentication.slow_checks import SlowChecks
@@ -71,6 +72,7 @@ class LogIns:
     :param table: the records of failed log-ins, shared by all children.
     :param limits: of each lane.
     :param slow: the checks whose callers come again.
+    :param tally: where failed log-ins are counted.
     """
 
     def __init__(
@@ -80,8 +82,9 @@ class LogIns:
         table: ThrottleTable,
         limits: Mapping[LoginLane, Limits],
         slow: SlowChecks,
+        tally: Tally,
     ) -> None:
-        self._clock, self._clients, self._slow = clock, clients, slow
+        self._clock, self._clients, self._slow, self._tally = clock, clients, slow, tally
         self._table, self._limits = table, limits
         self._queues: dict[Lane, deque[tuple[Job, OnDone, float]]] = {}
 
@@ -152,7 +155,7 @@ class LogIns:
             return new, new.failures
 
         failures = self._table.change(lane.name, change)
-        self._table.count()
+        self._tally.add("log_ins_failed", lane.kind.value)
         domain, user = lane.domain.decode("ascii"), lane.user.decode("ascii")
         who = f"{domain}:{user}" if job.account else f"an unknown user of {domain}"
         kind = lane.kind.name.lower()

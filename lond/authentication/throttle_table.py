@@ -31,11 +31,8 @@ PLACES = 8  # in a set
 LOCK_TRIES = 1000
 
 _PLACE = struct.Struct("<16sddI4x")  # key, failed_at, free_at, failures
-_TOTAL = struct.Struct("<Q")  # failed log-ins since the start of lond
-_HEADER_BYTES = 64
 _SET_BYTES = PLACES * _PLACE.size
 _KEY_BYTES = 16
-_TOTAL_LOCK = SETS  # the byte of the file that stands for the header; those before it stand for the sets
 
 Result = TypeVar("Result")
 Change = Callable[[Record], tuple[Record, Result]]
@@ -53,7 +50,7 @@ class ThrottleTable:
 
         :raises OSError: no memory or no descriptor to be had.
         """
-        size = _HEADER_BYTES + SETS * _SET_BYTES
+        size = SETS * _SET_BYTES
         descriptor = os.memfd_create("lond-throttle", os.MFD_CLOEXEC)
         try:
             os.ftruncate(descriptor, size)
@@ -77,19 +74,6 @@ class ThrottleTable:
                 _PLACE.pack_into(self._memory, place, key, new.failed_at, new.free_at, new.failures)
         return result
 
-    def count(self) -> int:
-        """Counts one failed log-in; the number of all since the start of lond."""
-        with self._locked(_TOTAL_LOCK):
-            total = self.total + 1
-            _TOTAL.pack_into(self._memory, 0, total)
-        return total
-
-    @property
-    def total(self) -> int:
-        """Failed log-ins since the start of lond."""
-        total: int = _TOTAL.unpack_from(self._memory, 0)[0]
-        return total
-
     def close(self) -> None:
         """Gives up this process's hold on the table."""
         self._memory.close()
@@ -98,7 +82,7 @@ class ThrottleTable:
     def _find(self, set_: int, key: bytes) -> tuple[int, Record]:
         """Where the record of a key is or will be, and what it says."""
         oldest, oldest_at = 0, float("inf")
-        start = _HEADER_BYTES + set_ * _SET_BYTES
+        start = set_ * _SET_BYTES
         for place in range(start, start + _SET_BYTES, _PLACE.size):
             there, failed_at, free_at, failures = _PLACE.unpack_from(self._memory, place)
             if there == key:
@@ -108,18 +92,18 @@ class ThrottleTable:
         return oldest, Record()
 
     @contextmanager
-    def _locked(self, byte: int) -> Iterator[None]:
-        """Holds the lock on one part of the table: a record lock, which the system takes back from a dead process."""
-        held = any(self._try_lock(byte) for _ in range(LOCK_TRIES))
+    def _locked(self, set_: int) -> Iterator[None]:
+        """Holds the lock on one set: a record lock, which the system takes back from a dead process."""
+        held = any(self._try_lock(set_) for _ in range(LOCK_TRIES))
         try:
             yield
         finally:
             if held:
-                fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, byte)
+                fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, set_)
 
-    def _try_lock(self, byte: int) -> bool:
+    def _try_lock(self, set_: int) -> bool:
         try:
-            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
+            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, set_)  # one byte of the file for each set
         except OSError:
             os.sched_yield()
             return False

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from common.counters import Tally
 from common.login_lanes import LoginLane
+from common.metrics import LOND, Counter, Layout
 from lond.authentication.hashing import Job, Outcome, perform
 from lond.authentication.log_ins import Clients, LogIns, OnDone
 from lond.authentication.slow_checks import SlowChecks
@@ -67,6 +69,12 @@ class Workers:
             call()
 
 
+def counted(tally: Tally, name: str) -> dict[str, float]:
+    """What one of lond's counters says, without zeros."""
+    [metric] = (metric for metric in LOND if isinstance(metric, Counter) and metric.name == name)
+    return {value: number for value, number in tally.numbers().counter(metric).items() if number}
+
+
 class LogInsInProcess(LogIns):
     """The log-ins of one lond child; `close` it."""
 
@@ -75,7 +83,12 @@ class LogInsInProcess(LogIns):
         self.hashing, self.asking, self.asking_for_known = Workers(), Workers(), Workers()
         clients = Clients(self.hashing, self.asking, self.asking_for_known)
         limits = dict.fromkeys(LoginLane, LIMITS) | {LoginLane.FRESH: replace(LIMITS, longest=0.5)}
-        super().__init__(self.clock, clients, self.table, limits, SlowChecks(self.clock, PATIENCE))
+        self.tally = Tally(Layout(LOND))
+        super().__init__(self.clock, clients, self.table, limits, SlowChecks(self.clock, PATIENCE), self.tally)
+
+    def failed(self) -> dict[str, float]:
+        """How many log-ins have failed, by lane."""
+        return counted(self.tally, "log_ins_failed")
 
     def close(self) -> None:
         """Give back the table."""

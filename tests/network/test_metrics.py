@@ -61,6 +61,20 @@ def test_messages_and_commits(pair: Federation) -> None:
     )
 
 
+def test_log_ins_that_fail_and_what_trust_tab_refuses(federation: FederationFactory) -> None:
+    fed = federation(["msul1", "msua1", "huba1"], start=[])
+    (fed.directory / "tables" / "trust.tab").write_text("msu:auth:none\n")
+    fed.start()
+    home, here, other = (fed.hosts[id] for id in ("msul1", "msua1", "huba1"))
+    for user, lane in (("smith", ":known"), ("smith", ""), ("jones", ":nonsense")):
+        assert here.lonnet().reply(f"encrypt:auth:msu:{user}:guess{lane}", home.id) == "unknown_user"
+    assert other.lonnet().reply("encrypt:auth:msu:smith:guess", home.id) == "refused"
+    failed, refused = "loncapa_lond_log_ins_failed_total", "loncapa_lond_trust_refusals_total"
+    assert [number(home, failed, peer=here.id, lane=lane) for lane in ("known", "fresh", "strangers")] == [1, 0, 2]
+    assert number(home, failed, peer=other.id, lane="strangers") == 0
+    assert number(home, refused, peer=other.id, **{"class": "auth"}) == 1
+
+
 def test_strangers_and_reloads(federation: FederationFactory) -> None:
     here = federation(["msul1"]).hosts["msul1"]
     with socket.socket() as stranger:

@@ -124,7 +124,7 @@ class TestEverywhere:
             for _ in range(3):
                 assert home.ask(line.format(user, "x" * 1025)) == reply
             assert home.ask(line.format(user, "secret")) == BUSY
-        assert len(home.hashing.jobs) == home.table.total == 6
+        assert len(home.hashing.jobs) == home.log_ins.failed()["strangers"] == 6
 
     def test_one_that_is_too_long_is_told_to_nobody(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(authenticators, "_entry_point", lambda _name: lambda *_: True)
@@ -215,7 +215,7 @@ class TestAuth:
         home.hashing.outcome = Outcome(verdict)
         assert home.ask("auth:msu:smith:secret") == reply
         assert home.ask("auth:msu:nobody:secret") == reply
-        assert home.table.total == 0
+        assert home.log_ins.failed() == {}
 
     def test_other_requests_go_on_meanwhile(self, home: Home, smith: str) -> None:
         home.hashing.holding = True
@@ -278,7 +278,7 @@ class TestSlowChecks:
         home.clock.advance(PATIENCE)
         home.asking.work()
         assert home.ask("auth:msu:jones:guess:strangers") == b"non_authorized"
-        assert home.table.total == len(caplog.records) == 1
+        assert home.log_ins.failed()["strangers"] == len(caplog.records) == 1
 
 
 class TestMigratedUsers:
@@ -602,7 +602,7 @@ class TestThrottle:
             "failed log-in of msu:smith from msua1, number 1 in a row in lane known",
             "failed log-in of msu:smith from msua1, number 1 in a row in lane fresh",
         ]
-        assert home.table.total == 5
+        assert home.log_ins.failed() == {"strangers": 3, "known": 1, "fresh": 1}
 
     def test_a_name_that_nobody_has_is_not_logged(self, home: Home, caplog: pytest.LogCaptureFixture) -> None:
         assert home.ask("auth:msu:sesame:smith") == b"unknown_user"

@@ -17,9 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.config import Config
+from common.counters import Tally
 from common.hosts_table import HostsTable, parse_hosts
 from common.login_lanes import LoginLane
 from common.loop import READ, Loop
+from common.metrics import LOND, Layout
 from common.population import Member, Population
 from common.scoreboard import Scoreboard
 from common.site import Site
@@ -286,7 +288,7 @@ class TestWorkers:
         monkeypatch.setattr(hashing, "perform", lambda job, hostname: Outcome(Verdict.RIGHT, reason=str(os.getpid())))
 
         def scenario(world: World) -> bool:
-            log_ins = world.pool.log_ins(world.loop, world.site)
+            log_ins = world.pool.log_ins(world.loop, world.site, Tally(Layout(LOND)))
             for type_, lane, key in (
                 ("internal", LoginLane.KNOWN, HASHER), ("none", None, HASHER), ("unix", None, ASKER),
                 ("krb5", LoginLane.FRESH, ASKER), ("krb5", LoginLane.KNOWN, KNOWN_ASKER),

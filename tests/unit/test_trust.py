@@ -10,12 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.counters import Tally
 from common.errors import ConfigError
+from common.metrics import LOND, Layout
 from common.site import load_site
 from common.trust_table import TRUST_CLASSES, TrustTable, parse_trust
 from lond.commands.registry import Policy, Trust
 from lond.trust import TrustPolicy
 from tests.helpers.dispatching import Lond, make_site
+from tests.helpers.log_ins import counted
 
 DOMAINS = {"msu", "hub", "fsu"}
 FORM = "a line is DOMAIN:CLASS:DOMAIN,DOMAIN,... or DOMAIN:CLASS:* or DOMAIN:CLASS:none"
@@ -125,27 +128,32 @@ class TestSite:
 
 
 class TestPolicy:
-    def policy(self, tmp_path: Path, clock: list[float]) -> tuple[Policy, Lond]:
+    @pytest.fixture
+    def tally(self) -> Tally:
+        return Tally(Layout(LOND))
+
+    def policy(self, tmp_path: Path, clock: list[float], tally: Tally) -> tuple[Policy, Lond]:
         plain = make_site(tmp_path)
         site = type(plain)(plain.config, plain.table, trust=parsed("msu:records:none", "msu:auth:none"))
-        policy = TrustPolicy(site, lambda: clock[0])
+        policy = TrustPolicy(site, tally, lambda: clock[0])
         return policy, Lond(site, policy=policy)
 
-    def test_other_domains_are_refused(self, tmp_path: Path) -> None:
-        policy, lond = self.policy(tmp_path, [0.0])
+    def test_other_domains_are_refused(self, tmp_path: Path, tally: Tally) -> None:
+        policy, lond = self.policy(tmp_path, [0.0], tally)
         with lond:
             assert lond.ask("put:msu:smith:env:a=b") == b"ok"  # msua1 is of msu
             lond.session.peer = lond.site.table["hubl1"]
             assert lond.ask("put:msu:smith:env:a=b") == b"refused"
             assert lond.ask("get:msu:smith:env:a") == b"refused"
             assert lond.ask("home:msu:smith") == b"not_found"
+        assert counted(tally, "trust_refusals") == {"records": 2}
         assert policy.allows("roles", lond.site.table["hubl1"], b"msu")
 
     def test_refusals_are_logged_once_per_host_class_and_interval(
-        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture, tally: Tally
     ) -> None:
         clock = [0.0]
-        policy, lond = self.policy(tmp_path, clock)
+        policy, lond = self.policy(tmp_path, clock, tally)
         lond.storage.close()
         hubl1 = lond.site.table["hubl1"]
         with caplog.at_level(logging.INFO, "lond.trust"):
