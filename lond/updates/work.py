@@ -21,10 +21,10 @@ from common.resource_directory import directory, root_of
 from common.resource_files import exists
 from common.resource_jobs import UPDATE, Job
 from common.resource_path import IN_TRANSFER, ResourcePath
-from lonnet import Lonnet
 from lonnet.copies import last_access
 from lonnet.deadline import Deadline, limit
 from lonnet.dropping import drop, is_unused
+from lonnet.homes import Net
 from lonnet.publishing import announce
 from lonnet.renewal import bring_up_to_date
 
@@ -43,7 +43,7 @@ class Outcome:
     again_in: float | None = None
 
 
-def perform(net: Lonnet, job: Job) -> Outcome:
+def perform(net: Net, job: Job) -> Outcome:
     """Do one job."""
     try:
         path = ResourcePath.parse(job.path)
@@ -60,7 +60,7 @@ def perform(net: Lonnet, job: Job) -> Outcome:
     return Outcome()
 
 
-def _update(net: Lonnet, path: ResourcePath) -> None:
+def _update(net: Net, path: ResourcePath) -> None:
     config = net.site.config
     try:
         with directory(root_of(config), path) as at:
@@ -75,12 +75,12 @@ def _update(net: Lonnet, path: ResourcePath) -> None:
     bring_up_to_date(net, path)
 
 
-def _drop(net: Lonnet, path: ResourcePath, unused_for: float | None) -> None:
+def _drop(net: Net, path: ResourcePath, unused_for: float | None) -> None:
     deadline = Deadline(limit(None, net.site.config.critical_timeout))
     drop(net, path, deadline, unused_for=unused_for)
 
 
-def _failed(net: Lonnet, job: Job, path: ResourcePath, error: Exception) -> Outcome:
+def _failed(net: Net, job: Job, path: ResourcePath, error: Exception) -> Outcome:
     config = net.site.config
     if time.time() - job.created < config.update_age:
         pause = min(config.retry_first * 2.0 ** min(job.attempts, 30), config.retry_max)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,6 +16,7 @@ from lond.dispatcher import Dispatcher, Session
 from lond.records.database import Opening
 from lond.records.paths import make_user_directory
 from lond.storage import Storage
+from lond.updates.client import OnDone, Updates
 from lond.updates.userfiles import UserFile
 from tests.helpers.log_ins import LogInsInProcess
 
@@ -42,7 +43,7 @@ def make_site(directory: Path, **settings: object) -> Site:
     return Site(config, HostsTable(parse_hosts(HOSTS, "hosts.tab")))
 
 
-class UpdatesInProcess:
+class UpdatesInProcess(Updates):
     """Jobs that are noted and not worked off; files that come or do not, as the test says."""
 
     def __init__(self) -> None:
@@ -53,7 +54,7 @@ class UpdatesInProcess:
     def add(self, kind: str, path: str) -> None:
         self.jobs.append((kind, path))
 
-    def fetch(self, wanted: UserFile, on_done: Callable[[bool], None]) -> None:
+    def fetch(self, wanted: UserFile, on_done: OnDone) -> None:
         self.wanted.append(wanted)
         on_done(self.comes)
 
@@ -132,6 +133,13 @@ class Lond:
             self.services.log_ins.close()
 
 
+def sqlite_error(kind: type[sqlite3.DatabaseError], message: str, code: int) -> sqlite3.DatabaseError:
+    """An error as SQLite raises it, with its code; Python 3.10 has only the message."""
+    error = kind(message)
+    error.sqlite_errorcode = code  # type: ignore[attr-defined]
+    return error
+
+
 class Connection(sqlite3.Connection):
     """A connection that counts, and fails where it is told to. Use a subclass per test: :func:`connection_class`."""
 
@@ -157,9 +165,7 @@ class Connection(sqlite3.Connection):
         for beginning, (code, message) in self.failing.items():
             if sql.startswith(beginning):
                 kind = sqlite3.DatabaseError if code in (11, 26) else sqlite3.OperationalError
-                error = kind(message)
-                error.sqlite_errorcode = code
-                raise error
+                raise sqlite_error(kind, message, code)
 
 
 def connection_class(pages: int = 0) -> type[Connection]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 from common.pidfile import running_pid, signal_daemon
@@ -97,7 +98,11 @@ class Installed:
             self.end()
         while self._sessions:
             session = self._sessions.pop()
-            eventually(lambda session=session: not processes_in_session(session), 30)
+            eventually(partial(_is_over, session), 30)
+
+
+def _is_over(session: int) -> bool:
+    return not processes_in_session(session)
 
 
 def _session(pid: int) -> int:

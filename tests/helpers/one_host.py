@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from common.site import Site
 from lonnet.homes import HomeCache
@@ -16,22 +18,22 @@ HOME, HERE = "msul1", "msua1"
 
 
 class OneHost:
-    """A host whose peers answer as a test says; what it sends is noted."""
+    """A host whose peers answer as a test says, which may replace `reply` and `critical`; what it sends is noted."""
 
-    def __init__(self, directory: Path, own: str = HERE, **settings: object) -> None:
+    def __init__(self, directory: Path, own: str = HERE, **settings: Any) -> None:
         site = FakeNet([HOME, HERE], own).site
         config = replace(site.config, doc_root=directory, daemons_dir=directory, bind_address="", **settings)
         self.site: Site = replace(site, config=config)
         self.homes = HomeCache()
         self.answers: dict[str, str] = {"home": "found"}
         self.sent: list[str] = []
+        self.reply: Callable[..., str] = self._answer
+        self.critical: Callable[..., str] = self._answer
         self.resources = Resources(self)
 
-    def reply(self, command: str, host: str, timeout: float | None = None) -> str:
+    def _answer(self, command: str, host: str, timeout: float | None = None) -> str:
         self.sent.append(f"{host} {command}")
         return self.answers.get(command.partition(":")[0], "con_lost")
-
-    critical = reply
 
 
 def copy_at(host: OneHost, path: str = PATH) -> Path:

@@ -9,14 +9,15 @@ import os
 import random
 import signal
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 import pytest
 
 from lonnet import Lonnet
 from tests.conftest import Measured
-from tests.helpers.callers import start_caller
+from tests.helpers.callers import Caller, start_caller
 from tests.helpers.federation import Federation, Host
 from tests.helpers.waiting import eventually
 
@@ -60,7 +61,7 @@ def test_what_was_answered_ok_is_there(federation: Callable[..., Federation], me
     killed = 0
     while killed < KILLS:
         before = answered(writers)
-        eventually(lambda before=before: answered(writers) > before + 20, 60)
+        eventually(partial(some_more, writers, before), 60)
         for slot in there.lond.slots():
             if slot.host == "msua1" and rng.random() < 0.9:
                 with suppress(ProcessLookupError):
@@ -77,8 +78,12 @@ def test_what_was_answered_ok_is_there(federation: Callable[..., Federation], me
     measured(f"{killed} children killed: {len(acknowledged)} writes answered ok, all of them there")
 
 
-def answered(writers: list) -> int:
+def answered(writers: Sequence[Caller]) -> int:
     return sum(caller.result.stat().st_size for caller in writers if caller.result.exists())
+
+
+def some_more(writers: Sequence[Caller], before: int) -> bool:
+    return answered(writers) > before + 20
 
 
 def contents(host: Host, name: str) -> dict[str, str]:

@@ -46,7 +46,7 @@ def test_thirteen_hosts_come_up_and_answer_each_other(
     assert len(daemons) == 26
     links = sum(slot.state == "up" for host in fed.hosts.values() for slot in host.lonc.slots())
     assert links == 169
-    children = {name: [] for name in ("lonc", "lond")}
+    children: dict[str, list[int]] = {name: [] for name in ("lonc", "lond")}
     for daemon in daemons:
         children[daemon.name] += [pss(pid) for pid in daemon.session() if pid != daemon.pid]
     sizes = ", ".join(f"{name} {sum(each) / len(each):.0f} kB ({len(each)})" for name, each in children.items())

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -115,7 +116,7 @@ def test_a_socket_directory_that_is_gone_for_a_while(federation: MakeFederation,
     for pid in processes:
         os.kill(pid, signal.SIGCONT)
     for peer in fed.hosts:
-        eventually(lambda peer=peer: tried_again(peer, 4))
+        eventually(partial(tried_again, peer, 4))
     assert net.critical(message(0, 0), "msul1") == "con_delayed"
     eventually(lambda: tried_again("msul1", 7))
     assert executions(fed.hosts["msul1"]) == []  # over a link that must end at once again nothing is sent

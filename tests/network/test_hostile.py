@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 
@@ -449,7 +450,7 @@ def test_of_too_many_links_the_oldest_is_closed_whichever_child_has_it(fed: Fede
         links = []
         for number in range(MAX_LINKS):
             links.append(attacker.open_link())
-            eventually(lambda number=number: serving(target) == number + 1)
+            eventually(partial(serves, target, number + 1))
         eventually(lambda: only_spares_and_links(target, ATTACKER))
         others = [pid for pid in idle(target) if pid != eldest]
         for pid in others:
@@ -466,9 +467,9 @@ def test_of_too_many_links_the_oldest_is_closed_whichever_child_has_it(fed: Fede
     assert read_line(newest) == TARGET.encode()
 
 
-def serving(host: Host) -> int:
-    """How many links of the attacker there are."""
-    return sum((slot.host, slot.state) == (ATTACKER, "serving") for slot in host.lond.slots())
+def serves(host: Host, links: int) -> bool:
+    """Whether so many links of the attacker are there."""
+    return sum((slot.host, slot.state) == (ATTACKER, "serving") for slot in host.lond.slots()) == links
 
 
 # --- lonc's UNIX socket -----------------------------------------------------------------------------------

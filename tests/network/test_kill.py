@@ -12,7 +12,8 @@ import os
 import random
 import signal
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
+from functools import partial
 from typing import NamedTuple
 
 import pytest
@@ -20,7 +21,7 @@ import pytest
 from lonnet import Lonnet
 from tests.conftest import Measured
 from tests.helpers.activity import arrivals, executions, make_user, message, nothing_waits
-from tests.helpers.callers import start_caller
+from tests.helpers.callers import Caller, start_caller
 from tests.helpers.federation import Daemon, Federation, Host
 from tests.helpers.waiting import eventually
 
@@ -56,11 +57,15 @@ def kill_one(federation: Federation, rng: random.Random, deaths: list[Death]) ->
         daemon.kill()
     for peer, serving in links.items():
         there = federation.hosts[peer]
-        eventually(lambda there=there, serving=serving: serving.isdisjoint(there.lond.session()))
+        eventually(partial(are_gone, there, serving))
         deaths.append(Death(peer, before[peer], len(executions(there))))
     if is_parent:
         daemon.start()
     return f"{daemon.name} {'parent' if is_parent else 'child'}"
+
+
+def are_gone(there: Host, serving: Set[int]) -> bool:
+    return serving.isdisjoint(there.lond.session())
 
 
 def links_of(federation: Federation, daemon: Daemon, pid: int) -> dict[str, set[int]]:
@@ -81,7 +86,8 @@ def serving(host: Host) -> set[int]:
 
 def unexplained(executed: Sequence[tuple[int, int]], deaths: Sequence[Death]) -> list[tuple[int, int]]:
     """The messages that were executed again though no link had died since."""
-    found, last = [], {}
+    found: list[tuple[int, int]] = []
+    last: dict[tuple[int, int], int] = {}
     for at, one in enumerate(executed, 1):
         if one in last and not any(death.before < at and last[one] <= death.after for death in deaths):
             found.append(one)
@@ -122,14 +128,14 @@ def test_no_critical_message_is_lost_or_overtaken(federation: Callable[..., Fede
     deaths: list[Death] = []
     sent_before = 0
     while kills.total() < KILLS:
-        sent_before = eventually(lambda before=sent_before: some_more(callers, before), 60)
+        sent_before = eventually(partial(some_more, callers, sent_before), 60)
         kills[kill_one(fed, rng, deaths)] += 1
     for caller in callers:
         caller.stop()
     answers = [[line.split(" ") for line in caller.join()] for caller in callers]
 
     for peer in PEERS:
-        eventually(lambda peer=peer: nothing_waits(fed.hosts[HERE], peer), 60)
+        eventually(partial(nothing_waits, fed.hosts[HERE], peer), 60)
     duplicates = 0
     for peer in PEERS:
         found = arrivals(fed.hosts[peer])
@@ -137,9 +143,9 @@ def test_no_critical_message_is_lost_or_overtaken(federation: Callable[..., Fede
         assert found.in_order(), f"seed {seed}"
         of_this_link = [death for death in deaths if death.peer == peer]
         assert unexplained(executions(fed.hosts[peer]), of_this_link) == [], f"seed {seed}: {of_this_link}"
-        for caller, lines in enumerate(answers):
+        for which, lines in enumerate(answers):
             sent = [int(number) for to, number, _ in lines if to == peer]
-            assert found.of(caller) == sent, f"seed {seed}"
+            assert found.of(which) == sent, f"seed {seed}"
     replies = Counter(answer for lines in answers for _, _, answer in lines)
     assert set(replies) <= {"ok", "con_delayed"}
     assert replies["ok"] and replies["con_delayed"], "the test must meet both"
@@ -149,7 +155,7 @@ def test_no_critical_message_is_lost_or_overtaken(federation: Callable[..., Fede
     )
 
 
-def some_more(callers: list, before: int) -> int:
+def some_more(callers: Sequence[Caller], before: int) -> int:
     """How far the callers are, once it is well beyond `before`: kills are spread over the messages."""
     sent = sum(caller.result.stat().st_size for caller in callers if caller.result.exists())
     assert sent > before + 200

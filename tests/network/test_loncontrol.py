@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from common.pidfile import running_pid
 from tests.helpers.daemons import kill_parent, wait_for_reload
-from tests.helpers.federation import Federation, Host
+from tests.helpers.federation import Daemon, Federation, Host
 from tests.helpers.loncontrol import control
 from tests.helpers.waiting import eventually
 from tests.network.conftest import FederationFactory
@@ -86,7 +87,11 @@ def test_what_looks_like_a_mistake_is_said_although_it_is_no_error(host: Host) -
         assert told.returncode == 0 and odd in told.stderr, (command, told.stderr)
     for daemon in (host.lond, host.lonc):
         wait_for_reload(daemon, 1)
-        eventually(lambda daemon=daemon: daemon.log.count(odd) == 3)  # of two starts and of a reload
+        eventually(partial(says, daemon, odd, 3))  # of two starts and of a reload
+
+
+def says(daemon: Daemon, words: str, times: int) -> bool:
+    return daemon.log.count(words) == times
 
 
 def test_a_broken_configuration_hides_and_protects_nothing_that_runs(host: Host) -> None:

@@ -12,10 +12,12 @@ import shlex
 import shutil
 import signal
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import pytest
 
-from loncontrol.command_line import COMMANDS
+from loncontrol import command_line  # noqa: F401 (makes the commands known)
+from loncontrol.control import COMMANDS
 from tests.helpers.activity import message
 from tests.helpers.classic_peer import ClassicLond
 from tests.helpers.federation import QUICK, Federation, Host
@@ -232,7 +234,7 @@ def test_all_that_can_be_done_about_it(fed: Federation, here: Host) -> None:
     def type_all(acts: Sequence[tuple[str, int, str]]) -> None:
         for line, code, words in acts:
             arguments = [values.get(word, word) for word in shlex.split(line)]
-            eventually(lambda arguments=arguments, code=code, words=words: type_one(here, arguments, code, words))
+            eventually(partial(type_one, here, arguments, code, words))
 
     type_all(ON_DAEMONS)
     eventually(lambda: states(here) == TROUBLE, 60)

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from email.message import Message
+from functools import partial
 from pathlib import Path
 
 import html5lib
@@ -149,7 +150,9 @@ def test_killed_daemons_run_again_and_are_told_once(network: Federation, inbox: 
     assert findings(here)["error"] == [f"daemons: {text}" for text in told]
     assert command(here, "loncontrol", "status").returncode == 0
     [message] = inbox.messages
-    body = str(message.get_payload(decode=True), "utf-8")
+    payload = message.get_payload(decode=True)
+    assert isinstance(payload, bytes)
+    body = payload.decode()
     assert message["To"] == "root@example.org" and message["Subject"].startswith("[msul1] 2 errors, ")
     assert all(f"ERROR    daemons: {text}" in body for text in told)
     assert all(f"{host} (" in body for host in (*REFUSING, *SILENT))
@@ -262,14 +265,22 @@ def refused_by_those_that_live(network: Federation) -> list[int]:
     return [network.hosts[host].lond.log.count("refused a connection") for host in ALIVE]
 
 
+def reloads(log: Path) -> int:
+    return log.read_text().count("configuration taken over")
+
+
+def has_reloaded(log: Path, times: int) -> bool:
+    return reloads(log) == times
+
+
 def test_reload_alone(network: Federation) -> None:
     here = network.hosts[HERE]
     command(here, "loncron", "--justcheckdaemons")
     logs = [here.directory / "logs" / f"{name}.log" for name in ("lonc", "lond")]
-    before = [log.read_text().count("configuration taken over") for log in logs]
+    before = [reloads(log) for log in logs]
     assert command(here, "loncron", "--justreload").returncode == 0
     for log, number in zip(logs, before, strict=True):
-        eventually(lambda log=log, number=number: log.read_text().count("configuration taken over") == number + 1)  # type: ignore[misc]
+        eventually(partial(has_reloaded, log, number + 1))
     table = network.directory / "tables" / "hosts.tab"
     good = table.read_text()
     try:

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from functools import partial
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -25,6 +26,10 @@ def number(host: Host, name: str, **labels: str) -> float:
     return 0.0
 
 
+def has_another_child(host: Host, peer: str, pid: int) -> bool:
+    return host.lonc.slot(peer, "up").pid != pid
+
+
 def test_requests_are_counted_over_the_death_of_children(pair: Federation) -> None:
     here, peer = pair.hosts["msua1"], pair.hosts["msul1"]
     net = here.lonnet()
@@ -38,7 +43,7 @@ def test_requests_are_counted_over_the_death_of_children(pair: Federation) -> No
         assert number(here, "loncapa_lonc_links_opened_total", peer=peer.id) == times
         child = here.lonc.slot(peer.id, "up").pid
         os.kill(child, signal.SIGKILL)
-        eventually(lambda child=child: here.lonc.slot(peer.id, "up").pid != child)  # type: ignore[misc]
+        eventually(partial(has_another_child, here, peer.id, child))
         here.wait_for_link(peer.id)
     assert sent() == 150
     assert number(here, "loncapa_lonc_children_ended_total", how="unexpectedly") == 3

@@ -287,10 +287,15 @@ def test_a_disk_that_runs_full_stops_nobody_and_has_logs_again_when_there_is_roo
         say_much(host)
         other.unlink()
         for daemon in (host.lonc, host.lond):
-            before = (logs / f"{daemon.name}.log").stat().st_size
+            log = logs / f"{daemon.name}.log"
+            before = log.stat().st_size
             daemon.signal(signal.SIGUSR1)
-            eventually(lambda path=logs / f"{daemon.name}.log", before=before: path.stat().st_size > before)
+            eventually(partial(has_grown, log, before))
         assert host.lonnet().reply("ping", HERE) == HERE
+
+
+def has_grown(log: Path, size: int) -> bool:
+    return log.stat().st_size > size
 
 
 def test_a_start_on_a_disk_that_is_full_is_no_other_start(host: Host) -> None:

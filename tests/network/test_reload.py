@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 
 from lonnet import Lonnet
 from tests.helpers.activity import arrivals, make_user, message
@@ -93,7 +94,7 @@ def test_a_broken_table_keeps_the_old_one(federation: MakeFederation) -> None:
     complaint = f"{table}:{line}: "
     for daemon in (here.lonc, here.lond):
         daemon.signal(signal.SIGHUP)
-        eventually(lambda daemon=daemon: "the old one stays" in daemon.log)
+        eventually(partial(has_refused, daemon))
         assert [entry.count(complaint) for entry in daemon.log.splitlines() if " ERROR: " in entry] == [1]
         result = check(here, daemon.name)
         assert result.returncode == 78
@@ -103,6 +104,10 @@ def test_a_broken_table_keeps_the_old_one(federation: MakeFederation) -> None:
 
     table.write_text(good)
     assert check(here, "lonc").returncode == 0
+
+
+def has_refused(daemon: Daemon) -> bool:
+    return "the old one stays" in daemon.log
 
 
 def reload(daemon: Daemon) -> None:

@@ -465,6 +465,10 @@ def test_what_is_not_what_was_published_gets_no_name(
     def altered(_handler: RawHandler, content: bytes) -> bytes:
         return content.replace(b"content", b"changed")
 
+    def shortened(handler: RawHandler, content: bytes) -> bytes:
+        handler.close_connection = True
+        return content[:-1]
+
     access = at(ACCESS)
     elsewhere = f"http://{network[0].hosts[ELSEWHERE].ip}:{web.port}/raw/{path}"
     for before, part in (
@@ -474,7 +478,7 @@ def test_what_is_not_what_was_published_gets_no_name(
         (status(200), whole),
         (status(200, **{"Content-Length": "99999999999"}), whole),
         (None, altered),
-        (None, lambda handler, content: setattr(handler, "close_connection", True) or content[:-1]),
+        (None, shortened),
     ):
         web.before, web.part = before, part
         with pytest.raises(TransferFailed):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from lonnet import Lonnet
 from tests.helpers.activity import arrivals, make_user, message
@@ -75,7 +76,7 @@ def test_a_storm_of_signals_loses_no_request_and_doubles_no_child(federation: Fe
     assert found.by_caller == {number: list(range(len(answers[number]))) for number in TELLING}
     for host in fed.hosts.values():
         assert host.lonc.log.count("is up") > len(fed.hosts), "nobody was replaced"
-        eventually(lambda host=host: one_child_each(host))
+        eventually(partial(one_child_each, host))
         wait_until_settled(host, links=2)
         assert "is lost" not in host.lonc.log
         assert "unexpected" not in host.lonc.log + host.lond.log

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from Crypto.Protocol import KDF
 
 from lond.authentication import authenticators, passwords
 from lond.authentication.accounts import TYPES, Account
@@ -22,7 +23,7 @@ HOST = "msul1.msu.edu"
 def cheap(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
     """A cheap scrypt; the passwords that were hashed."""
     hashed: list[bytes] = []
-    real = passwords.scrypt
+    real = KDF.scrypt
 
     def scrypt(password: bytes, salt: bytes, size: int, *_: int) -> Any:
         hashed.append(password)
@@ -153,7 +154,7 @@ class TestUnix:
         def broken(name: str) -> None:
             raise OSError(errno.ENOENT, "libpam.so")
 
-        monkeypatch.setattr(authenticators.importlib, "import_module", broken)
+        monkeypatch.setattr("lond.authentication.authenticators.importlib.import_module", broken)
         with pytest.raises(Unavailable, match=r"pamela can't be used \(FileNotFoundError\)"):
             asked(Account("unix"))
 
@@ -284,7 +285,12 @@ class TestLocalauth:
 
     def test_the_function_gets_what_it_needs(self, provide: Callable[[Any], None]) -> None:
         calls: list[Any] = []
-        provide(lambda *arguments: calls.append(arguments) or True)
+
+        def function(*arguments: Any) -> bool:
+            calls.append(arguments)
+            return True
+
+        provide(function)
         assert asked(Account("localauth", "ldap:ou=people:x"))
         assert calls == [("msu", "smith", b"secret", "ou=people:x")]
 

@@ -1,6 +1,10 @@
 """Every reply of the commands on a domain's and this host's own records."""
 
+from __future__ import annotations
+
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,19 +14,19 @@ from tests.helpers.dispatching import NOW, Lond, make_site
 
 
 @pytest.fixture
-def lond(tmp_path):
+def lond(tmp_path: Path) -> Iterator[Lond]:
     with Lond(make_site(tmp_path), users=()) as lond:
         yield lond
 
 
-def test_ids(lond):
+def test_ids(lond: Lond) -> None:
     assert lond.ask("idget:msu:A1").startswith(b"error: 2 ")
     assert lond.ask("idput:msu:A1=smith&A2=jones") == b"ok"
     assert lond.ask("idput:msu:A2=jones2") == b"ok"
     assert lond.ask("idget:msu:A2&A9&A1") == b"jones2&&smith"
 
 
-def test_another_domain_has_no_records_here_unless_its_directory_is_there(lond):
+def test_another_domain_has_no_records_here_unless_its_directory_is_there(lond: Lond) -> None:
     assert lond.ask("idput:hub:A1=smith").startswith(b"error: 2 ")
     assert lond.ask("idget:hub:A1").startswith(b"error: 2 ")
     (lond.site.config.users_dir / "hub").mkdir(parents=True)
@@ -30,7 +34,7 @@ def test_another_domain_has_no_records_here_unless_its_directory_is_there(lond):
     assert lond.ask("idget:hub:A1") == b"smith"
 
 
-def test_courses(lond):
+def test_courses(lond: Lond) -> None:
     assert lond.ask("courseiddump:msu").startswith(b"error: 2 ")
     assert lond.ask("courseidput:msu:c1=Intro%20Physics:ph101&c2=Chemistry") == b"ok"
     lond.services.time += 100
@@ -46,7 +50,7 @@ def test_courses(lond):
     assert lond.ask("courseiddump:msu:x") == b"error: 22 not a time in seconds"
 
 
-def test_temporary_texts(lond):
+def test_temporary_texts(lond: Lond) -> None:
     key = lond.ask("tmpput:some:text&%20=")
     assert re.fullmatch(rb"[0-9a-f]{32}", key)
     assert lond.ask("tmpput:x") != key
@@ -57,7 +61,7 @@ def test_temporary_texts(lond):
     assert lond.ask(b"tmpget:../x") == b"error: 22 not an id"
 
 
-def test_temporary_texts_are_forgotten(lond):
+def test_temporary_texts_are_forgotten(lond: Lond) -> None:
     key = lond.ask("tmpput:old")
     lond.services.time += TEMPORARY_KEPT
     lond.ask("tmpput:new")
@@ -67,11 +71,11 @@ def test_temporary_texts_are_forgotten(lond):
     assert lond.ask(b"tmpget:" + key) == b"error: 2 no such id"
 
 
-def chat(lond, user):
+def chat(lond: Lond, user: str) -> list[bytes]:
     return [unescape(line) for line in lond.ask(f"chatretr:msu:c1:msu:{user}").split(b":")]
 
 
-def test_chat(lond):
+def test_chat(lond: Lond) -> None:
     assert lond.ask("chatsend:msu:c1:hello%20there") == b"ok"
     assert lond.ask("chatsend:msu:c2:elsewhere") == b"ok"
     assert chat(lond, "smith") == [b"active_participant:smith:msu", b"%d_000001:hello%%20there" % NOW]
@@ -85,7 +89,7 @@ def test_chat(lond):
     assert [line.rpartition(b":")[2] for line in chat(lond, "jones")[1:]] == [b"again"]
 
 
-def test_queries(lond):
+def test_queries(lond: Lond) -> None:
     key = lond.ask("querysend:select%20x:arg1:arg2")
     assert re.fullmatch(rb"[0-9a-f]{32}", key)
     row = lond.storage.domain(b"msu").database.select("SELECT * FROM query").fetchall()
@@ -95,7 +99,7 @@ def test_queries(lond):
     assert lond.ask("queryreply:../x:y") == b"error: 22 not an id"
 
 
-def test_setannounce(lond):
+def test_setannounce(lond: Lond) -> None:
     file = lond.site.config.doc_root / "announcement.txt"
     assert lond.ask("setannounce:closed%0aon%20Monday") == b"ok"
     assert file.read_bytes() == b"closed\non Monday"

@@ -1,6 +1,10 @@
 """Any bytes in any field: always a reply that is a line, never a traceback, never a file elsewhere."""
 
+from __future__ import annotations
+
 import logging
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,12 +22,12 @@ SHARED = [HealthCheck.function_scoped_fixture]
 
 
 @pytest.fixture
-def lond(tmp_path):
+def lond(tmp_path: Path) -> Iterator[Lond]:
     with Lond(make_site(tmp_path)) as lond:
         yield lond
 
 
-def outside(lond):
+def outside(lond: Lond) -> set[str]:
     """All that lies beside the directory of users, and that no user's directory was made."""
     directory = lond.site.config.users_dir.parent
     users = {path.parent.name for path in lond.site.config.users_dir.rglob("records.db*")}
@@ -32,17 +36,17 @@ def outside(lond):
 
 
 class Errors(logging.Handler):
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(logging.ERROR)
-        self.records = []
+        self.records: list[str] = []
 
-    def emit(self, record):
+    def emit(self, record: logging.LogRecord) -> None:
         self.records.append(record.getMessage())
 
 
 @settings(max_examples=400 * TIMES, suppress_health_check=SHARED)
 @given(st.lists(st.tuples(LINES, st.booleans()), min_size=1, max_size=6))
-def test_every_line_has_a_reply(lond, requests):
+def test_every_line_has_a_reply(lond: Lond, requests: list[tuple[bytes, bool]]) -> None:
     errors = Errors()
     logging.getLogger("lond").addHandler(errors)
     try:
@@ -58,7 +62,7 @@ def test_every_line_has_a_reply(lond, requests):
 
 @settings(max_examples=200 * TIMES, suppress_health_check=SHARED)
 @given(st.data())
-def test_every_argument_of_every_command_is_checked(lond, data):
+def test_every_argument_of_every_command_is_checked(lond: Lond, data: st.DataObject) -> None:
     """A right request with any bytes in one place."""
     command = REGISTRY[data.draw(st.sampled_from(sorted(REGISTRY)))]
     if not command.arguments or command.handler is None:

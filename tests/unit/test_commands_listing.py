@@ -1,6 +1,10 @@
 """`ls`: what it tells, and that it tells nothing of what lies outside the published tree."""
 
+from __future__ import annotations
+
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +12,7 @@ from tests.helpers.dispatching import Lond, make_site
 
 
 @pytest.fixture
-def lond(tmp_path):
+def lond(tmp_path: Path) -> Iterator[Lond]:
     root = tmp_path / "html" / "res" / "msu" / "smith"
     root.mkdir(parents=True)
     (root / "a.problem").write_text("one")
@@ -31,12 +35,12 @@ def names(reply: bytes) -> list[bytes]:
 
 
 @pytest.mark.parametrize("prefix", ["/home/httpd/html", "", "/"])
-def test_a_directory(lond, prefix):
+def test_a_directory(lond: Lond, prefix: str) -> None:
     reply = lond.ask(f"ls:{prefix}/res/msu/smith")
     assert names(reply) == [b"a.problem", b"b%26c%3ad%25.html", b"empty", b"inside"]
 
 
-def test_a_file(lond, tmp_path):
+def test_a_file(lond: Lond, tmp_path: Path) -> None:
     reply = lond.ask("ls:/home/httpd/html/res/msu/smith/a.problem")
     assert names(reply) == [b"a.problem"]
     size = reply[:-1].split(b"&")[8]
@@ -54,7 +58,7 @@ def test_a_file(lond, tmp_path):
         ("/res/msu/smith/a.problem/x", b"no_such_dir"),
     ],
 )
-def test_what_is_not_there_or_not_ours_to_tell(lond, path, reply):
+def test_what_is_not_there_or_not_ours_to_tell(lond: Lond, path: str, reply: bytes) -> None:
     assert lond.ask(f"ls:{path}") == reply
 
 
@@ -63,10 +67,10 @@ def test_what_is_not_there_or_not_ours_to_tell(lond, path, reply):
     ["", "/etc/passwd", "/res/../private.txt", "/res/msu/../../private.txt", "/res/x\\y", "/res/\0", "/a/../res/msu",
      "/res/" + "n" * 300],
 )  # fmt: skip
-def test_paths_that_are_none(lond, path):
+def test_paths_that_are_none(lond: Lond, path: str) -> None:
     assert lond.ask(b"ls:" + path.encode()) == b"error: 22 not a path below /res/"
 
 
-def test_a_tree_that_is_not_there(tmp_path):
+def test_a_tree_that_is_not_there(tmp_path: Path) -> None:
     with Lond(make_site(tmp_path)) as lond:
         assert lond.ask("ls:/res/") == b"no_such_dir"

@@ -1,6 +1,10 @@
 """Every reply of the commands on user records."""
 
+from __future__ import annotations
+
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,42 +16,42 @@ from tests.helpers.dispatching import NOW, Lond, make_site
 
 
 @pytest.fixture
-def lond(tmp_path):
+def lond(tmp_path: Path) -> Iterator[Lond]:
     with Lond(make_site(tmp_path)) as lond:
         yield lond
 
 
-def test_put_and_get(lond):
+def test_put_and_get(lond: Lond) -> None:
     assert lond.ask("put:msu:smith:data:a=1&b=%3cx%3e&c=") == b"ok"
     assert lond.ask("get:msu:smith:data:b&none&a&c") == b"%3cx%3e&&1&"
     assert lond.ask("put:msu:smith:data:a=2") == b"ok"
     assert lond.ask("get:msu:smith:data:a") == b"2"
 
 
-def test_a_key_is_the_same_in_every_spelling(lond):
+def test_a_key_is_the_same_in_every_spelling(lond: Lond) -> None:
     lond.ask("put:msu:smith:data:a%2Fb=%2F")
     for spelling in ("a%2fb", "a%2Fb", "a/b", "%61%2fb"):
         assert lond.ask(f"get:msu:smith:data:{spelling}") == b"%2f"
     assert lond.ask("keys:msu:smith:data") == b"a%2fb"
 
 
-def test_an_equals_sign_in_a_value_is_kept(lond):
+def test_an_equals_sign_in_a_value_is_kept(lond: Lond) -> None:
     assert lond.ask("put:msu:smith:data:a=b=c") == b"ok"
     assert lond.ask("dump:msu:smith:data") == b"a=b%3dc"
 
 
-def test_a_slash_in_a_namespace_counts_as_underscore(lond):
+def test_a_slash_in_a_namespace_counts_as_underscore(lond: Lond) -> None:
     lond.ask("put:msu:smith:a/b:k=v")
     assert lond.ask("get:msu:smith:a_b:k") == b"v"
 
 
-def test_newput_is_all_or_nothing(lond):
+def test_newput_is_all_or_nothing(lond: Lond) -> None:
     assert lond.ask("newput:msu:smith:data:a=1&b=2") == b"ok"
     assert lond.ask("newput:msu:smith:data:c=3&b=4") == b"key_exists: b"
     assert lond.ask("dump:msu:smith:data") == b"a=1&b=2"
 
 
-def test_inc_adds(lond):
+def test_inc_adds(lond: Lond) -> None:
     assert lond.ask("inc:msu:smith:data:a=&b=%2d5&c=1%2e5") == b"ok"
     assert lond.ask("inc:msu:smith:data:a=&b=2&c=%2e1") == b"ok"
     assert lond.ask("get:msu:smith:data:a&b&c") == b"2&%2d3&1%2e6"
@@ -55,7 +59,7 @@ def test_inc_adds(lond):
     assert lond.ask("get:msu:smith:data:a") == b"4"
 
 
-def test_inc_refuses_what_is_no_number_as_a_whole(lond):
+def test_inc_refuses_what_is_no_number_as_a_whole(lond: Lond) -> None:
     lond.ask("put:msu:smith:data:a=1&b=text")
     assert lond.ask("inc:msu:smith:data:a=1&b=1") == b"error: 22 not a number"
     assert lond.ask("inc:msu:smith:data:a=x") == b"error: 22 not a number"
@@ -65,7 +69,7 @@ def test_inc_refuses_what_is_no_number_as_a_whole(lond):
     assert lond.ask("get:msu:smith:data:a&b&c") == b"1&text&"
 
 
-def test_del(lond):
+def test_del(lond: Lond) -> None:
     lond.ask("put:msu:smith:data:a=1&b=2&c=3")
     assert lond.ask("del:msu:smith:data:a&none&b") == b"ok"
     assert lond.ask("keys:msu:smith:data") == b"c"
@@ -73,7 +77,7 @@ def test_del(lond):
     assert lond.ask("keys:msu:smith:other") == b""
 
 
-def test_eget_frames_or_says_that_there_is_no_key(lond):
+def test_eget_frames_or_says_that_there_is_no_key(lond: Lond) -> None:
     lond.ask("put:msu:smith:data:a=1")
     assert lond.ask("eget:msu:smith:data:a") == b"error:no_key"
     lond.session.frame = lambda clear: b"enc:%d:%s" % (len(clear), clear.hex().encode())
@@ -92,12 +96,14 @@ def test_eget_frames_or_says_that_there_is_no_key(lond):
     ("idput:msu:4711=refused", "idget:msu:4711", b"%72efused"),
     ("put:msu:smith:d:k=error", "get:msu:smith:d:k", b"error"),
 ])  # fmt: skip
-def test_what_users_have_written_is_not_taken_for_a_frame_an_error_or_a_failure(lond, stored, question, reply):
+def test_what_users_have_written_is_not_taken_for_a_frame_an_error_or_a_failure(
+    lond: Lond, stored: str, question: str, reply: bytes
+) -> None:
     assert lond.ask(stored) == b"ok"
     assert lond.ask(question) == reply
 
 
-def test_dump_whole_by_expression_and_by_range(lond):
+def test_dump_whole_by_expression_and_by_range(lond: Lond) -> None:
     lond.ask("put:msu:smith:data:user%3aa=1&user%3ab=2&other=3&user%3ac=4")
     everything = b"other=3&user%3aa=1&user%3ab=2&user%3ac=4"
     assert lond.ask("dump:msu:smith:data") == everything
@@ -113,7 +119,7 @@ def test_dump_whole_by_expression_and_by_range(lond):
 
 @pytest.mark.parametrize("request_", ["get:msu:smith:no:a", "keys:msu:smith:no", "dump:msu:smith:no",
                                       "restore:msu:smith:no:r", "currentdump:msu:smith:no"])  # fmt: skip
-def test_reading_what_is_not_there_is_error_2(lond, request_):
+def test_reading_what_is_not_there_is_error_2(lond: Lond, request_: str) -> None:
     assert lond.ask(request_).startswith(b"error: 2 ")
     assert not lond.user_path("smith").exists(), "reading makes no database"
     lond.ask("put:msu:smith:data:a=1")
@@ -124,7 +130,7 @@ def test_reading_what_is_not_there_is_error_2(lond, request_):
 @pytest.mark.parametrize("request_", ["put:msu:nobody:d:a=1", "newput:msu:nobody:d:a=1", "inc:msu:nobody:d:a=1",
                                       "del:msu:nobody:d:a", "store:msu:nobody:d:r:a=1",
                                       "log:msu:nobody:text"])  # fmt: skip
-def test_no_data_command_makes_a_user(lond, request_):
+def test_no_data_command_makes_a_user(lond: Lond, request_: str) -> None:
     assert lond.ask(request_).startswith(b"error: 2 ")
     assert not lond.storage.user_directory(b"msu", b"nobody").exists()
 
@@ -132,12 +138,12 @@ def test_no_data_command_makes_a_user(lond, request_):
 @pytest.mark.parametrize("request_", ["put:msu:smith:roles:a=1", "newput:msu:smith:roles:a=1",
                                       "inc:msu:smith:roles:a=1", "del:msu:smith:roles:a",
                                       "store:msu:smith:roles:r:a=1"])  # fmt: skip
-def test_roles_have_commands_of_their_own(lond, request_):
+def test_roles_have_commands_of_their_own(lond: Lond, request_: str) -> None:
     assert lond.ask(request_) == b"refused"
     assert lond.ask(request_, encrypted=True) == b"refused"
 
 
-def test_rolesput_and_rolesdel(lond):
+def test_rolesput_and_rolesdel(lond: Lond) -> None:
     assert lond.ask("rolesput:msu:dc:msu:smith:r1=x&r2=y") == b"refused"
     assert lond.ask("rolesput:msu:dc:msu:smith:r1=x&r2=y", encrypted=True) == b"ok"
     assert lond.ask("rolesdel:msu:dc:msu:smith:r1") == b"refused"
@@ -147,7 +153,7 @@ def test_rolesput_and_rolesdel(lond):
     assert history == [b"P:%d:msu:dc:r1=x&r2=y" % NOW, b"D:%d:msu:dc:r1" % NOW]
 
 
-def test_the_published_example_of_store_and_restore(lond):
+def test_the_published_example_of_store_and_restore(lond: Lond) -> None:
     assert lond.ask("store:msu:smith:course:res1:foo=bar") == b"ok"
     lond.services.time += 5
     assert lond.ask("store:msu:smith:course:res1:foo=notbar&bar=foo") == b"ok"
@@ -170,7 +176,7 @@ def test_the_published_example_of_store_and_restore(lond):
     assert current == {b"res1:bar": b"foo", b"res1:foo": b"notbar", b"res1:timestamp": b"%d" % (NOW + 5)}
 
 
-def test_stored_versions_are_seen_by_dump_and_keys(lond):
+def test_stored_versions_are_seen_by_dump_and_keys(lond: Lond) -> None:
     lond.ask("put:msu:smith:course:k=v")
     lond.ask("store:msu:smith:course:res1:foo=bar")
     time = b"%d" % NOW
@@ -180,26 +186,26 @@ def test_stored_versions_are_seen_by_dump_and_keys(lond):
     assert lond.ask("keys:msu:smith:course") == b"k&1:res1:foo&1:res1:timestamp&1:keys:res1&version:res1"
 
 
-def test_versions_of_several_resources_do_not_mix(lond):
+def test_versions_of_several_resources_do_not_mix(lond: Lond) -> None:
     lond.batch(*[f"store:msu:smith:course:res{number % 3}:n={number}" for number in range(9)])
     for rid in range(3):
         reply = lond.ask(f"restore:msu:smith:course:res{rid}")
         assert re.findall(rb"[0-9]:n=([0-9])", reply) == [b"%d" % (rid + 3 * version) for version in range(3)]
 
 
-def test_restore_of_what_was_never_stored(lond):
+def test_restore_of_what_was_never_stored(lond: Lond) -> None:
     lond.ask("put:msu:smith:course:k=v")
     assert lond.ask("restore:msu:smith:course:res1") == b"version=0"
     assert lond.ask("currentdump:msu:smith:course") == b""
     assert lond.ask("restore:msu:smith:course:") == b"error: 22 no resource id"
 
 
-def test_a_timestamp_of_the_caller_does_not_count(lond):
+def test_a_timestamp_of_the_caller_does_not_count(lond: Lond) -> None:
     lond.ask("store:msu:smith:course:r:timestamp=1&a=b")
     assert lond.ask("restore:msu:smith:course:r") == b"version=1&1:keys=a:timestamp&1:a=b&1:timestamp=%d" % NOW
 
 
-def test_log_and_history(lond):
+def test_log_and_history(lond: Lond) -> None:
     assert lond.ask("log:msu:smith:did%20this") == b"ok"
     lond.ask("put:msu:smith:data:a=1&b=2")
     lond.ask("inc:msu:smith:data:a=1")
@@ -214,7 +220,7 @@ def test_log_and_history(lond):
     assert records.namespaces() == [b"data", b"nohist_data"]
 
 
-def test_a_framed_reply_has_a_limit_of_its_own(tmp_path):
+def test_a_framed_reply_has_a_limit_of_its_own(tmp_path: Path) -> None:
     with Lond(make_site(tmp_path, londMaxFramed=1024)) as lond:
         lond.session.frame = LinkCipher("msul1", "msua1", new_build_key()).frame
         lond.ask(b"put:msu:smith:data:a=%b&b=1" % (503 * b"x"))
@@ -225,12 +231,12 @@ def test_a_framed_reply_has_a_limit_of_its_own(tmp_path):
         assert lond.ask(question) == b"error: 7 reply too long to be encrypted"
 
 
-def test_any_one_value_that_a_request_can_bring_may_be_framed():
+def test_any_one_value_that_a_request_can_bring_may_be_framed() -> None:
     limits = Config(host_id="msul1")
     assert frame_length(limits.max_request - len("put:a:b:c:d=")) <= limits.max_framed
 
 
-def test_a_reply_has_a_limit(tmp_path):
+def test_a_reply_has_a_limit(tmp_path: Path) -> None:
     with Lond(make_site(tmp_path, lonMaxReply=65536)) as lond:
         lond.ask(b"put:msu:smith:data:a=" + b"x" * 65534)
         assert len(lond.ask("dump:msu:smith:data")) == 65536

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from common import resource_directory, resource_tree
+from common import resource_files, resource_tree
 from common.resource_directory import directory, locked
 from common.resource_path import ResourcePath
 from lond.commands.registry import Policy
@@ -121,8 +121,8 @@ def test_an_update_is_noted(lond: Lond) -> None:
 def test_a_link_does_not_wait_for_a_locked_directory(lond: Lond, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert lond.ask(f"sub:/res/{A}") == URL
     waited: list[float] = []
-    monkeypatch.setattr(resource_directory.time, "monotonic", lambda: sum(waited))
-    monkeypatch.setattr(resource_directory.time, "sleep", waited.append)
+    monkeypatch.setattr("common.resource_directory.time.monotonic", lambda: sum(waited))
+    monkeypatch.setattr("common.resource_directory.time.sleep", waited.append)
     root, path = lond.site.config.doc_root / "res", ResourcePath.parse(A)
     with directory(root, path) as at, locked(at, exclusive=True):
         assert lond.ask(f"{command}:/res/{A}").startswith(b"error: 11 ")
@@ -130,7 +130,7 @@ def test_a_link_does_not_wait_for_a_locked_directory(lond: Lond, command: str, m
 
 
 def test_a_half_published_version_counts(lond: Lond, monkeypatch: pytest.MonkeyPatch) -> None:
-    rename = resource_tree.rename
+    rename = resource_files.rename
 
     def killed(at: int, old: str, new: str) -> None:
         if new.endswith(".meta"):

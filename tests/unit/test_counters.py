@@ -40,8 +40,8 @@ def test_what_children_and_parent_count_is_added_up_by_host(path: Path) -> None:
 
     found = Counters.read(path, TABLE)
     assert set(found) == {"", "msul1", "msul2"}
-    assert found["msul1"].counter(TABLE[0]) == {"": 6}  # type: ignore[arg-type]
-    assert found[""].counter(TABLE[0]) == {"": 100}  # type: ignore[arg-type]
+    assert found["msul1"].counter(TABLE[0]) == {"": 6}
+    assert found[""].counter(TABLE[0]) == {"": 100}
     assert found["msul2"].counter(FAILURES) == {"bad": 1, OTHER: 1}
     assert found["msul1"].histogram(REPLIES) == ([1, 0, 2], 10.1)
     assert found["msul1"].latest("seen") == 20.0

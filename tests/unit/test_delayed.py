@@ -12,6 +12,7 @@ import stat
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -501,7 +502,7 @@ def test_what_was_reported_survives_kill_9(directory: Path) -> None:
     chance, number = random.Random(SEED), 0
     for _ in range(12):
         with Barrier() as pipe:
-            with Child(lambda number=number, pipe=pipe: append_for_ever(directory, number, pipe.write_end)) as child:  # type: ignore[misc]
+            with Child(partial(append_for_ever, directory, number, pipe.write_end)) as child:
                 os.close(pipe.write_end)
                 reports = b""
                 while len(reports) < _REPORT.size * chance.randrange(1, 60):

@@ -6,11 +6,10 @@ import re
 from pathlib import Path
 
 from common.link_states import TABLE, State
-from loncontrol import command_line
+from loncontrol import command_line  # noqa: F401 (makes the commands known)
+from loncontrol.control import COMMANDS
 from loncontrol.documents.__main__ import documents
 from loncontrol.documents.messages import unexplained
-
-COMMANDS = set(command_line.COMMANDS)
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -18,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 def test_the_table_of_states_is_the_protocol_s() -> None:
     page = (ROOT / "docs" / "protocol.md").read_text()
     rows = page.partition("<!-- states -->")[2].partition("<!-- /states -->")[0].strip().splitlines()[2:]
-    shown = {}
+    shown: dict[tuple[State, str], State] = {}
     for row in rows:
         before, event, after = (cell.strip() for cell in row.strip("|").split("|"))
         shown |= {(State(state), event): State(after) for state in before.split(", ")}

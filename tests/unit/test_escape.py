@@ -1,5 +1,7 @@
 """Escaping: every byte there and back, canonical spelling, malformed texts."""
 
+from __future__ import annotations
+
 import re
 
 import pytest
@@ -12,7 +14,7 @@ WORD = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 
 
 @pytest.mark.parametrize("byte", range(256))
-def test_each_byte_there_and_back(byte):
+def test_each_byte_there_and_back(byte: int) -> None:
     data = bytes([byte])
     expected = data if byte in WORD else f"%{byte:02x}".encode()
     assert escape(data) == expected
@@ -22,7 +24,7 @@ def test_each_byte_there_and_back(byte):
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_there_and_back(data):
+def test_any_bytes_there_and_back(data: bytes) -> None:
     escaped = escape(data)
     assert unescape(escaped) == data
     assert re.fullmatch(rb"(?:[A-Za-z0-9_]|%[0-9a-f]{2})*", escaped)
@@ -30,7 +32,7 @@ def test_any_bytes_there_and_back(data):
 
 
 @given(st.lists(st.sampled_from([b"%", b"4", b"1", b"f", b"F", b"g", b"&", b"x", b"\n", b"\xff"])).map(b"".join))
-def test_canonical_means_the_same_and_is_what_escape_writes(text):
+def test_canonical_means_the_same_and_is_what_escape_writes(text: bytes) -> None:
     assert canonical(text) == escape(unescape(text))
     assert is_canonical(text) == (text == escape(unescape(text)))
 
@@ -39,7 +41,7 @@ def test_canonical_means_the_same_and_is_what_escape_writes(text):
     ("text", "meaning"),
     [(b"%", b"%"), (b"%4", b"%4"), (b"%zz", b"%zz"), (b"%%41", b"%A"), (b"%2541", b"%41"), (b"a%4", b"a%4")],
 )
-def test_malformed_percent_stays(text, meaning):
+def test_malformed_percent_stays(text: bytes, meaning: bytes) -> None:
     assert unescape(text) == meaning
 
 
@@ -47,6 +49,6 @@ def test_malformed_percent_stays(text, meaning):
     ("text", "expected"),
     [(b"a=1&b=%2f", True), (b"a=1&b=%2F", False), (b"a=1&b=%41", False), (b"a=/", False), (b"a:b", False)],
 )
-def test_separators_may_stand_in_a_list(text, expected):
+def test_separators_may_stand_in_a_list(text: bytes, expected: bool) -> None:
     assert is_canonical(text, b"&=") is expected
     assert not is_canonical(text)

@@ -9,10 +9,12 @@ import socket
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from Crypto.Protocol import KDF
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -97,7 +99,7 @@ class TestPerform:
     @pytest.fixture
     def hashed(self, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         hashed: list[bytes] = []
-        real = passwords.scrypt
+        real = KDF.scrypt
 
         def scrypt(password: bytes, *rest: Any) -> Any:
             hashed.append(password)
@@ -295,7 +297,7 @@ class TestWorkers:
             ):  # fmt: skip
                 outcomes: list[Outcome] = []
                 log_ins.check(Job(b"msu", b"smith", Account(type_), b"x"), "msua1", outcomes.append, lane)
-                world.until(lambda outcomes=outcomes: outcomes)
+                world.until(partial(bool, outcomes))
                 assert int(outcomes[0].reason) in world.pids(key)
             return True
 

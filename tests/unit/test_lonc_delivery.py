@@ -62,6 +62,7 @@ class World:
         self.link = Link()
         self.perm_log = directory / "perm.log"
         self.ids = 0
+        self.callers: list[Caller] = []
         self.delivery = self.make()
 
     def make(self) -> Delivery:
@@ -78,7 +79,8 @@ class World:
 
     def bring(self, command: bytes, id: str = "") -> CriticalRequest:
         self.ids += 1
-        request = CriticalRequest(Caller(), self.delivery.waiters, id or f"{self.ids:032x}", command, 20.0)  # type: ignore[arg-type]
+        self.callers.append(Caller())
+        request = CriticalRequest(self.callers[-1], self.delivery.waiters, id or f"{self.ids:032x}", command, 20.0)  # type: ignore[arg-type]
         self.delivery.accept(request)
         return request
 
@@ -87,6 +89,10 @@ class World:
         fifo = Fifo(self.config.delayed_dir, "msul1")
         fifo.append([Message(f"f{self.ids + number:031x}", command) for number, command in enumerate(commands)])
         fifo.close()
+
+    def is_full(self) -> bool:
+        """Whether no caller that brings more is to be read."""
+        return self.delivery.waiters.full
 
     def states(self) -> list[tuple[bytes, str]]:
         fifo = Fifo(self.config.delayed_dir, "msul1")
@@ -401,7 +407,8 @@ def test_a_disk_that_refuses(world: World) -> None:
     world.link.now += 2
     world.turn()
     assert world.states()[-1] == (b"sent", "done"), "the mark is made as soon as the disk takes it"
-    assert world.bring(b"stored") and world.turn() is None
+    world.bring(b"stored")
+    world.turn()
     assert world.link.sent[-1] == b"stored"
 
 
@@ -563,31 +570,31 @@ def test_callers_of_too_much_are_to_wait_until_their_messages_are_answered(world
     opened(world)
     size = world.config.window_bytes // 8
     first, *_ = [world.bring(b"m" * size) for _ in range(7)]
-    assert not world.delivery.waiters.full
+    assert not world.is_full()
     world.bring(b"m" * size)
-    assert world.delivery.waiters.full
+    assert world.is_full()
     world.turn()
     world.link.answer(b"ok")
     world.turn()
-    assert (first.reply, world.delivery.waiters.full) == (b"ok", False)
+    assert (first.reply, world.is_full()) == (b"ok", False)
     world.link.answer(*[b"ok"] * 7)
     world.turn()
     few = [world.bring(b"m") for _ in range(world.config.window)]
-    assert world.delivery.waiters.full
+    assert world.is_full()
     world.turn()
     few[0].failed()  # its time is over: the message stays, the caller is free
-    assert (few[0].reply, world.delivery.waiters.full) == (CON_DELAYED, False)
+    assert (few[0].reply, world.is_full()) == (CON_DELAYED, False)
 
 
 def test_callers_that_are_gone_do_not_keep_others_out(world: World) -> None:
     opened(world)
     requests = [world.bring(b"m") for _ in range(world.config.window)]
     world.turn()
-    for request in requests:
-        request.caller.gone = request.caller.hung_up = True
-    assert world.delivery.waiters.full
+    for caller in world.callers[-len(requests) :]:
+        caller.gone = caller.hung_up = True
+    assert world.is_full()
     world.delivery.look()
-    assert not world.delivery.waiters.full
+    assert not world.is_full()
     world.link.answer(b"refused")
     world.turn()
     assert world.states()[-len(requests)] == (b"m", "failed"), "nobody heard the refusal"

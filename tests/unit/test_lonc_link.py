@@ -9,7 +9,7 @@ import pytest
 
 from common.config import Config
 from common.hosts_table import Host
-from common.link_states import Requests
+from common.link_states import Event, Requests
 from common.loop import READ, Loop
 from common.protocol import LondConnection
 from lonc.link import Link
@@ -60,7 +60,8 @@ class Pair:
     ) -> None:
         self.clock = Clock()
         self.loop = Loop(self.clock)
-        self.ups, self.losses = 0, []
+        self.ups = 0
+        self.losses: list[tuple[str, bool]] = []
         self.lond = LondConnection(host, "msua1", 1 << 20, b"4711", lambda: KEY)
         ours, self.channel = connected()
         ours.setblocking(False)
@@ -78,7 +79,7 @@ class Pair:
     def on_lost(self, reason: str, suspicious: bool) -> None:
         self.losses.append((reason, suspicious))
 
-    def serve_one(self) -> list[object]:
+    def serve_one(self) -> list[Event]:
         """Take one message as lond, answer the dialogue, let the link take its turn."""
         events = self.lond.receive(self.channel.recv(1 << 20))
         for event in events:
@@ -128,15 +129,15 @@ def test_all_requests_of_a_turn_leave_with_one_send_and_all_replies_come_with_on
 
 
 @pytest.mark.parametrize(
-    ("options", "settings", "room_for"),
+    ("options", "config", "room_for"),
     [
-        (frozenset(), {"window": 5}, 5),
-        (frozenset({"classic-serial"}), {}, 1),
-        (frozenset(), {"window_bytes": 65536}, 65536 // 1001 + 1),
+        (frozenset(), Config(host_id="msua1", window=5), 5),
+        (frozenset({"classic-serial"}), Config(host_id="msua1"), 1),
+        (frozenset(), Config(host_id="msua1", window_bytes=65536), 65536 // 1001 + 1),
     ],
 )
-def test_the_window(options: frozenset[str], settings: dict[str, int], room_for: int) -> None:
-    pair = Pair(options=options, config=Config(host_id="msua1", **settings))
+def test_the_window(options: frozenset[str], config: Config, room_for: int) -> None:
+    pair = Pair(options=options, config=config)
     try:
         pair.come_up()
         sent = 0

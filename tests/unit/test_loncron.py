@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 import pytest
 
+from common import durable
 from common.delayed import FAILED, Fifo, Message, Outcome
 from common.site import Site, load_site
 from loncron import command_line, mail, memory, run
@@ -163,7 +164,7 @@ def test_on_a_full_disk_the_next_run_knows_all_the_same(visit: Visit, monkeypatc
     monkeypatch.setattr(run, "CHECKS", (lambda _visit: iter(ERRORS),))
     with alone(config):
         Memory().write(config)  # of better days
-    room = memory.replacing
+    room = durable.replacing
 
     def full(path: Path, mode: int) -> contextlib.AbstractContextManager[BinaryIO]:
         if path.is_relative_to(config.daemons_dir):
@@ -355,8 +356,8 @@ def test_messages_that_wait_too_long_or_for_a_decision(visit: Visit) -> None:
 
 def test_a_check_that_fails_is_a_finding_and_the_others_go_on(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_visit: Visit) -> Iterator[Finding]:
+        yield from ()
         raise ZeroDivisionError("by nothing")
-        yield NOTICE
 
     monkeypatch.setattr(run, "CHECKS", (broken, lambda _visit: iter([NOTICE])))
     found = run.look(visit)

@@ -47,7 +47,7 @@ class Served:
             self.loop, Config(host_id="msul1"), "msul1", PEER, channel, self, lambda _session: self.execute, packed
         )
 
-    def execute(self, requests: Sequence[tuple[bytes, bool]]) -> list[bytes]:
+    def execute(self, requests: Sequence[tuple[bytes, bool]]) -> list[bytes | Pending]:
         commands = [command for command, _ in requests[: self.most]]
         self.executed += commands
         return [self.replies.get(command, b"ok") for command in commands]
@@ -103,7 +103,7 @@ def test_no_more_replies_are_made_than_the_peer_takes(served: Served, last: byte
 def test_each_request_is_answered_under_the_key_of_its_time(served: Served) -> None:
     framed: list[bytes] = []
 
-    def execute(requests: Sequence[tuple[bytes, bool]]) -> list[bytes]:
+    def execute(requests: Sequence[tuple[bytes, bool]]) -> list[bytes | Pending]:
         assert served.link.session.frame is not None
         framed.extend(served.link.session.frame(command) for command, _ in requests)
         return [b"ok"] * len(requests)

@@ -570,12 +570,12 @@ def test_ids_lie_on_the_home_servers_of_their_users(net: FakeNet) -> None:
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        (lambda net: Domain(net, "msu", TEXT).idput(["A1"]), "users must be a mapping, such as a dict, not list"),
+        (lambda net: Domain(net, "msu", TEXT).idput(["A1"]), "users must be a mapping, such as a dict, not list"),  # type: ignore[arg-type]
         (
-            lambda net: Domain(net, "msu", TEXT).courseidput("msu_1", "msul1"),
+            lambda net: Domain(net, "msu", TEXT).courseidput("msu_1", "msul1"),  # type: ignore[arg-type]
             "courses must be a mapping, such as a dict, not str",
         ),
-        (lambda net: Course(net, "course1", "msu").chatretr("smith"), "member must be a user"),
+        (lambda net: Course(net, "course1", "msu").chatretr("smith"), "member must be a user"),  # type: ignore[arg-type]
     ],
 )
 def test_what_is_of_a_wrong_type_is_not_sent(net: FakeNet, call: Callable[[FakeNet], object], text: str) -> None:

@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ def turn_at_once(loop: Loop) -> None:
 def test_timers_run_in_the_order_of_their_times(loop: Loop, clock: FakeClock) -> None:
     ran: list[int] = []
     for seconds in (5, 1, 4, 2, 3):
-        loop.call_later(seconds, lambda seconds=seconds: ran.append(seconds))  # type: ignore[misc]
+        loop.call_later(seconds, partial(ran.append, seconds))
     clock.advance(3)
     loop.turn()
     assert ran == [1, 2, 3]
@@ -54,7 +55,7 @@ def test_timers_run_in_the_order_of_their_times(loop: Loop, clock: FakeClock) ->
 def test_each_timer_runs_once_unless_cancelled(loop: Loop, clock: FakeClock, plan: list[tuple[int, bool]]) -> None:
     ran: list[int] = []
     for seconds, cancelled in plan:
-        timer = loop.call_later(seconds, lambda seconds=seconds: ran.append(seconds))  # type: ignore[misc]
+        timer = loop.call_later(seconds, partial(ran.append, seconds))
         if cancelled:
             timer.cancel()
     for _ in range(51):
@@ -304,7 +305,7 @@ def test_the_table_of_signals_covers_all_that_are_ours(loop: Loop) -> None:
     """S10: numbers, not names, are what is dispatched on."""
     came: list[int] = []
     for number in OUR_SIGNALS:
-        loop.on_signal(number, lambda number=number: came.append(number))  # type: ignore[misc]
+        loop.on_signal(number, partial(came.append, number))
     for number in OUR_SIGNALS:
         signal.raise_signal(number)
     loop.turn()

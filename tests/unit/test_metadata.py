@@ -101,7 +101,7 @@ def test_whatever_is_metadata_fits_into_its_file_when_a_publication_has_filled_i
     assert len(longest.encode()) == MAX_BYTES and parse_metadata(longest.encode(), "a.meta") == longest
     for one_more in ({"title": "t" * (room + 1)}, {"title": "t" * room, "more": {"x": ""}}):
         with pytest.raises(ValueError, match="at most 65536"):
-            Metadata(**one_more)  # type: ignore[arg-type]
+            Metadata(**one_more)
 
 
 def test_a_file_that_could_not_be_written_again_is_an_error() -> None:

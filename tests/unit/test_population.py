@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -502,14 +503,14 @@ def test_exit_codes_and_signals_are_told_apart(tmp_path: Path) -> None:
         parent.population.start("three", lambda _birth: 3)
         parent.population.start("zero", lambda _birth: 0)
         for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGABRT):
-            parent.population.start(number.name, lambda _birth, number=number: end_by(number))  # type: ignore[misc]
+            parent.population.start(number.name, partial(end_by, number))
         parent.run_until(lambda: not parent.population)
         return sorted(parent.ends)
 
     assert in_child(body) == [("SIGABRT", -6), ("SIGKILL", -9), ("SIGTERM", -15), ("three", 3), ("zero", 0)]
 
 
-def end_by(number: signal.Signals) -> int:
+def end_by(number: signal.Signals, _birth: Birth) -> int:
     faulthandler.disable()  # pytest's would print a traceback for ABRT
     signal.pthread_sigmask(signal.SIG_UNBLOCK, OUR_SIGNALS)
     signal.raise_signal(number)

@@ -31,6 +31,11 @@ def row(seq: int) -> Row:
     return Row(seq, f"{seq:032x}", b"m", 0.0)
 
 
+def state(postponement: Postponement) -> tuple[bool, bool, set[int]]:
+    """Whether it has begun to wait, whether it lasts, and who waits."""
+    return bool(postponement), postponement.lasts, postponement.seqs()
+
+
 def test_nothing_is_postponed_at_first(postponement: Postponement) -> None:
     assert not postponement and not postponement.lasts and postponement.words == ""
     assert postponement.limit(1024) == 1
@@ -39,9 +44,9 @@ def test_nothing_is_postponed_at_first(postponement: Postponement) -> None:
 def test_a_pause_begins_and_ends(postponement: Postponement, clock: Clock) -> None:
     postponement.refused(row(1), FULL)
     postponement.refused(row(2), b"error: 11 busy")
-    assert postponement and not postponement.lasts and postponement.seqs() == {1, 2}
+    assert state(postponement) == (True, False, {1, 2})
     assert postponement.begin() == (row(1), FULL)
-    assert not postponement and postponement.lasts and postponement.seqs() == set()
+    assert state(postponement) == (False, True, set())
     assert postponement.words == "messages are postponed: it answers error: 28 no space left on device"
     clock.now += PAUSE
     assert not postponement.lasts and postponement.words, "they wait until one is executed"

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from common import resource_jobs
 from common.errors import SpoolError
 from common.resource_jobs import ANNOUNCE, CLAIM_SECONDS, UPDATE, Job, ResourceJobs
 from tests.conftest import FakeClock
@@ -19,8 +18,8 @@ PATH = "msu/smith/a.html"
 
 @pytest.fixture(autouse=True)
 def times(monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> FakeClock:
-    monkeypatch.setattr(resource_jobs.time, "time", clock)
-    monkeypatch.setattr(resource_jobs.time, "monotonic", clock)
+    monkeypatch.setattr("common.resource_jobs.time.time", clock)
+    monkeypatch.setattr("common.resource_jobs.time.monotonic", clock)
     return clock
 
 

@@ -189,7 +189,7 @@ def test_a_directory_in_the_way_goes_if_it_is_empty(tmp_path: Path, beside: str)
 def test_readers_meanwhile_have_matching_pairs(tmp_path: Path) -> None:
     put(tmp_path, OLD)
 
-    def look(_: int) -> None:
+    def look(_turn: int) -> None:
         content, metadata, _ = read(tmp_path)
         assert metadata.digest == digest_of(BytesIO(content))
 

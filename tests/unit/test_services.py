@@ -66,7 +66,12 @@ def test_loncontrol_starts_nothing_that_is_systemd_s(
     root: Path, word: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[str] = []
-    monkeypatch.setattr(Daemon, "start", lambda daemon: (started.append(daemon.name), (1, "no"))[1])
+
+    def start(daemon: Daemon) -> tuple[int, str]:
+        started.append(daemon.name)
+        return 1, "no"
+
+    monkeypatch.setattr(Daemon, "start", start)
     assert loncontrol.command_line.main(["--conf", str(own(root)), word]) == 4
     assert "systemd looks after the daemons, and must start them itself: systemctl start" in capsys.readouterr().err
     assert started == []

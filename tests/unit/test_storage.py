@@ -1,24 +1,29 @@
 """Storage: durability, damage, full disks, locks, the cache of open databases."""
 
+from __future__ import annotations
+
 import errno
 import logging
 import os
 import signal
 import sqlite3
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from pkgutil import resolve_name
+from typing import Any
 
 import pytest
 
+from common.site import Site
 from lond.records import schema
 from lond.records.damage import set_aside
 from lond.records.database import Opening, Patience
 from lond.records.faults import Fault, StorageError, fault_of
 from lond.records.paths import make_user_directory, user_directory
 from lond.records.schema import USER_STEPS
-from lond.storage import Storage
-from tests.helpers.dispatching import NOW, Lond, connection_class, make_site
+from lond.storage import Storage, Token
+from tests.helpers.dispatching import NOW, Lond, connection_class, make_site, sqlite_error
 from tests.helpers.in_child import Child, ChildDied
 from tests.helpers.waiting import eventually
 
@@ -27,21 +32,21 @@ FULL = b"error: 28 no space left on device"
 
 
 @pytest.fixture
-def site(tmp_path):
+def site(tmp_path: Path) -> Site:
     return make_site(tmp_path)
 
 
-def opening(connections, patience=None):
+def opening(connections: type[sqlite3.Connection], patience: Patience | None = None) -> Opening:
     return Opening(patience or Patience(0), connections, now=lambda: NOW)
 
 
-def put(storage, user, value):
+def put(storage: Storage, user: bytes, value: bytes) -> Token | None:
     """One request that writes; the token of its transaction."""
     records = storage.perform(lambda: storage.user(b"msu", user, write=True).put(b"data", {b"a": value}, NOW))
     return records[1]
 
 
-def get(storage, user):
+def get(storage: Storage, user: bytes) -> bytes | None:
     (value,), _ = storage.perform(lambda: storage.user(b"msu", user).get(b"data", [b"a"]))
     return value
 
@@ -52,18 +57,18 @@ def get(storage, user):
 @pytest.mark.parametrize(
     ("user", "path"), [("smith", "s/m/i/smith"), ("ab", "a/b/_/ab"), ("x", "x/_/_/x"), ("a.b", "a/./b/a.b")]
 )
-def test_user_directory(tmp_path, user, path):
+def test_user_directory(tmp_path: Path, user: str, path: str) -> None:
     assert str(user_directory(tmp_path, b"msu", user.encode())) == os.path.normpath(tmp_path / "msu" / path)
 
 
 @pytest.mark.parametrize("name", [b"..", b".a", b"a/b", b"", b"a\0", b"a\n", b"x" * 65, b"\xe4", b"-a", b"a..b"])
-def test_a_wrong_name_never_becomes_a_path(tmp_path, name):
+def test_a_wrong_name_never_becomes_a_path(tmp_path: Path, name: bytes) -> None:
     for names in ((name, b"smith"), (b"msu", name)):
         with pytest.raises(ValueError, match="unchecked"):
             user_directory(tmp_path, *names)
 
 
-def test_directories_are_durable_from_the_top_down(tmp_path, monkeypatch):
+def test_directories_are_durable_from_the_top_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     events = []
     monkeypatch.setattr(
         "lond.records.paths.sync_directory", lambda path: events.append(str(path.relative_to(tmp_path)))
@@ -76,8 +81,8 @@ def test_directories_are_durable_from_the_top_down(tmp_path, monkeypatch):
     assert len(events) == 6
 
 
-def test_database_has_the_promised_form(site, monkeypatch):
-    synced = []
+def test_database_has_the_promised_form(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
     monkeypatch.setattr("lond.records.creation.sync_directory", synced.append)
     with Lond(site) as lond:
         lond.ask("put:msu:smith:data:a=1")
@@ -88,7 +93,7 @@ def test_database_has_the_promised_form(site, monkeypatch):
         assert stat.S_IMODE(path.with_name("records.db-wal").stat().st_mode) == 0o600
         database = lond.storage.user(b"msu", b"smith").database
 
-        def pragma(name):
+        def pragma(name: str) -> object:
             return database.connection.execute(f"PRAGMA {name}").fetchone()[0]
 
         assert (pragma("journal_mode"), pragma("synchronous")) == ("wal", 2)
@@ -97,8 +102,10 @@ def test_database_has_the_promised_form(site, monkeypatch):
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("step", ["tempfile.mkstemp", "migrate", "os.fsync", "Path.hardlink_to", "sync_directory"])
-def test_a_child_that_is_killed_while_it_makes_a_database_does_no_harm(site, monkeypatch, caplog, step, when):
-    def create():
+def test_a_child_that_is_killed_while_it_makes_a_database_does_no_harm(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, step: str, when: str
+) -> None:
+    def create() -> None:
         kill_at(monkeypatch, f"lond.records.creation.{step}", when)
         with Lond(site) as lond:
             lond.ask("put:msu:smith:data:a=1")
@@ -113,11 +120,11 @@ def test_a_child_that_is_killed_while_it_makes_a_database_does_no_harm(site, mon
     assert caplog.records == []
 
 
-def kill_at(monkeypatch, target, when):
+def kill_at(monkeypatch: pytest.MonkeyPatch, target: str, when: str) -> None:
     """This process is killed at the next call of `target`."""
     original = resolve_name(target)
 
-    def step(*arguments, **keywords):
+    def step(*arguments: Any, **keywords: Any) -> None:
         if when == "after":
             original(*arguments, **keywords)
         os.kill(os.getpid(), signal.SIGKILL)
@@ -125,19 +132,21 @@ def kill_at(monkeypatch, target, when):
     monkeypatch.setattr(target, step)
 
 
-def test_a_name_that_is_perhaps_not_on_disk_yet_is_synced_by_who_finds_it(site, monkeypatch):
+def test_a_name_that_is_perhaps_not_on_disk_yet_is_synced_by_who_finds_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Lond(site) as lond:
         lond.ask("put:msu:smith:data:a=1")
         path = lond.user_path("smith")
     path.with_name(".new-x").hardlink_to(path)
-    synced = []
+    synced: list[Path] = []
     monkeypatch.setattr("lond.records.database.sync_directory", synced.append)
     with Lond(site) as lond:
         assert lond.ask("put:msu:smith:data:b=1") == b"ok"
     assert synced == [path.parent]
 
 
-def test_nothing_is_left_of_a_database_that_could_not_be_made(site):
+def test_nothing_is_left_of_a_database_that_could_not_be_made(site: Site) -> None:
     connections = connection_class()
     connections.failing["COMMIT"] = (13, "database or disk is full")
     with Lond(site, opening=opening(connections)) as lond:
@@ -147,7 +156,7 @@ def test_nothing_is_left_of_a_database_that_could_not_be_made(site):
         assert lond.ask("put:msu:smith:data:a=1") == b"ok"
 
 
-def test_another_process_sees_what_was_committed_and_nothing_before(site):
+def test_another_process_sees_what_was_committed_and_nothing_before(site: Site) -> None:
     with Lond(site) as first, Lond(site) as second:
         first.ask("put:msu:smith:data:a=1")
         put(first.storage, b"smith", b"2")
@@ -156,7 +165,7 @@ def test_another_process_sees_what_was_committed_and_nothing_before(site):
         assert second.ask("get:msu:smith:data:a") == b"2"
 
 
-def test_reads_of_a_batch_see_one_state(site):
+def test_reads_of_a_batch_see_one_state(site: Site) -> None:
     with Lond(site) as first, Lond(site) as second:
         first.ask("put:msu:smith:data:a=1")
         assert get(second.storage, b"smith") == b"1"
@@ -170,7 +179,7 @@ def test_reads_of_a_batch_see_one_state(site):
 # Migration
 
 
-def test_old_databases_are_brought_forward_and_keep_their_data(site, monkeypatch):
+def test_old_databases_are_brought_forward_and_keep_their_data(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     with Lond(site) as lond:
         lond.ask("put:msu:smith:data:a=1")
     steps = (*USER_STEPS, "CREATE TABLE more (x); INSERT INTO more VALUES (1)")
@@ -182,7 +191,9 @@ def test_old_databases_are_brought_forward_and_keep_their_data(site, monkeypatch
         assert database.select("PRAGMA user_version").fetchone() == (2,)
 
 
-def test_a_migration_that_fails_changes_nothing(site, monkeypatch, caplog):
+def test_a_migration_that_fails_changes_nothing(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     with Lond(site) as lond:
         lond.ask("put:msu:smith:data:a=1")
     steps = (*USER_STEPS, "CREATE TABLE more (x); INSERT INTO none VALUES (1)")
@@ -196,7 +207,9 @@ def test_a_migration_that_fails_changes_nothing(site, monkeypatch, caplog):
         assert ("more",) not in names
 
 
-def test_a_database_of_a_newer_program_is_left_alone_and_told_of_once(site, caplog):
+def test_a_database_of_a_newer_program_is_left_alone_and_told_of_once(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
     with Lond(site) as lond:
         lond.ask("put:msu:smith:data:a=1")
         path = lond.user_path("smith")
@@ -212,7 +225,7 @@ def test_a_database_of_a_newer_program_is_left_alone_and_told_of_once(site, capl
     assert line.getMessage() == f"database {path} can't be used: database has version 2, this program knows 1"
 
 
-def test_steps_hold_no_semicolon_within_a_statement():
+def test_steps_hold_no_semicolon_within_a_statement() -> None:
     for step in (*USER_STEPS, *schema.DOMAIN_STEPS):
         for statement in step.split(";"):
             assert sqlite3.complete_statement(statement + ";")
@@ -221,7 +234,7 @@ def test_steps_hold_no_semicolon_within_a_statement():
 # Damage
 
 
-def damage(path):
+def damage(path: Path) -> None:
     """Overwrites everything behind the header's page."""
     size = path.stat().st_size
     with path.open("r+b") as file:
@@ -230,7 +243,9 @@ def damage(path):
 
 
 @pytest.mark.parametrize("kind", ["pages", "garbage", "short"])
-def test_a_damaged_database_is_set_aside_and_touches_nobody_else(site, caplog, kind):
+def test_a_damaged_database_is_set_aside_and_touches_nobody_else(
+    site: Site, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
     with Lond(site) as lond:
         lond.batch("put:msu:smith:data:a=1", "put:msu:jones:data:a=1")
         path = lond.user_path("smith")
@@ -257,7 +272,7 @@ def test_a_damaged_database_is_set_aside_and_touches_nobody_else(site, caplog, k
 
 
 @pytest.mark.parametrize("statement", ["INSERT", "COMMIT", "SELECT value"])
-def test_damage_that_shows_during_work(site, caplog, statement):
+def test_damage_that_shows_during_work(site: Site, caplog: pytest.LogCaptureFixture, statement: str) -> None:
     connections = connection_class()
     with Lond(site, opening=opening(connections)) as lond, Lond(site) as other:
         lond.batch("put:msu:smith:data:a=1", "put:msu:jones:data:a=1")
@@ -276,8 +291,10 @@ def test_damage_that_shows_during_work(site, caplog, statement):
 
 
 @pytest.mark.parametrize("statement", ["SAVEPOINT request", "INSERT INTO entry", "COMMIT"])
-def test_damage_that_can_not_be_set_aside_stays_with_its_user(site, monkeypatch, caplog, statement):
-    def no_room(*_):
+def test_damage_that_can_not_be_set_aside_stays_with_its_user(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, statement: str
+) -> None:
+    def no_room(*_: object) -> None:
         raise OSError(errno.EROFS, "read-only file system")
 
     connections = connection_class()
@@ -292,7 +309,7 @@ def test_damage_that_can_not_be_set_aside_stays_with_its_user(site, monkeypatch,
     assert any("can't be set aside" in record.getMessage() for record in caplog.records)
 
 
-def test_damage_fails_what_the_batch_wrote_before(site):
+def test_damage_fails_what_the_batch_wrote_before(site: Site) -> None:
     connections = connection_class()
     with Lond(site, opening=opening(connections)) as lond:
         lond.batch("put:msu:smith:data:a=1", "put:msu:jones:data:a=1")
@@ -301,7 +318,7 @@ def test_damage_fails_what_the_batch_wrote_before(site):
         assert replies == [DAMAGED, DAMAGED, b"ok"]
 
 
-def test_only_the_file_in_which_damage_was_seen_is_set_aside(tmp_path, caplog):
+def test_only_the_file_in_which_damage_was_seen_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "records.db"
     path.write_bytes(b"restored meanwhile")
     set_aside(path, path.stat().st_ino + 1, "malformed", NOW)
@@ -309,8 +326,8 @@ def test_only_the_file_in_which_damage_was_seen_is_set_aside(tmp_path, caplog):
     assert caplog.records == []
 
 
-def test_setting_aside_is_durable(tmp_path, monkeypatch):
-    synced = []
+def test_setting_aside_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
     monkeypatch.setattr("lond.records.damage.sync_directory", synced.append)
     path = tmp_path / "records.db"
     path.write_bytes(b"damaged")
@@ -318,12 +335,12 @@ def test_setting_aside_is_durable(tmp_path, monkeypatch):
     assert synced == [tmp_path]
 
 
-def test_a_database_made_while_another_child_sets_the_damaged_one_aside_is_not_used(site):
+def test_a_database_made_while_another_child_sets_the_damaged_one_aside_is_not_used(site: Site) -> None:
     with Lond(site) as lond:
         mark = lond.user_path("smith").with_name("records.db.damaged-1")
 
         class SetAsideMeanwhile(sqlite3.Connection):
-            def __init__(self, *arguments, **keywords):
+            def __init__(self, *arguments: Any, **keywords: Any) -> None:
                 super().__init__(*arguments, **keywords)
                 mark.touch()
 
@@ -331,7 +348,7 @@ def test_a_database_made_while_another_child_sets_the_damaged_one_aside_is_not_u
             assert late.ask("put:msu:smith:data:a=1") == DAMAGED
 
 
-def test_a_replaced_database_is_noticed(site):
+def test_a_replaced_database_is_noticed(site: Site) -> None:
     with Lond(site) as lond:
         lond.ask("put:msu:smith:data:a=old")
         path = lond.user_path("smith")
@@ -348,7 +365,7 @@ def test_a_replaced_database_is_noticed(site):
         assert lond.ask("get:msu:smith:data:a") == b"newer"
 
 
-def test_a_removed_user_is_noticed(site):
+def test_a_removed_user_is_noticed(site: Site) -> None:
     with Lond(site) as lond:
         lond.ask("put:msu:smith:data:a=1")
         directory = lond.user_path("smith").parent
@@ -358,7 +375,7 @@ def test_a_removed_user_is_noticed(site):
 
 
 @pytest.mark.parametrize("name", ["records.db", "domain.db"])
-def test_an_empty_database_is_damaged_and_not_new(site, caplog, name):
+def test_an_empty_database_is_damaged_and_not_new(site: Site, caplog: pytest.LogCaptureFixture, name: str) -> None:
     with Lond(site) as lond:
         assert lond.batch("put:msu:smith:data:a=1", "idput:msu:1=smith") == [b"ok", b"ok"]
         path = lond.user_path("smith") if name == "records.db" else site.config.users_dir / "msu" / name
@@ -378,7 +395,7 @@ def test_an_empty_database_is_damaged_and_not_new(site, caplog, name):
     assert "it is empty" in alarm.getMessage()
 
 
-def test_a_database_without_a_version_is_damaged(site, caplog):
+def test_a_database_without_a_version_is_damaged(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     with Lond(site) as lond:
         lond.ask("put:msu:smith:data:a=1")
         path = lond.user_path("smith")
@@ -390,7 +407,7 @@ def test_a_database_without_a_version_is_damaged(site, caplog):
     assert "it has no version" in caplog.text
 
 
-def test_no_new_database_takes_over_the_log_of_a_lost_one(site, caplog):
+def test_no_new_database_takes_over_the_log_of_a_lost_one(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     with Lond(site) as lond:
         path = lond.user_path("smith")
         log = path.with_name("records.db-wal")
@@ -409,7 +426,7 @@ def test_no_new_database_takes_over_the_log_of_a_lost_one(site, caplog):
 # Full disk
 
 
-def test_a_full_disk_stores_nothing_by_halves_and_passes(site):
+def test_a_full_disk_stores_nothing_by_halves_and_passes(site: Site) -> None:
     connections = connection_class(pages=30)
     with Lond(site, opening=opening(connections)) as lond:
         assert lond.ask("put:msu:smith:data:a=1&b=1") == b"ok"
@@ -426,7 +443,7 @@ def test_a_full_disk_stores_nothing_by_halves_and_passes(site):
         assert len(lond.ask("get:msu:smith:data:c")) == len(large)
 
 
-def test_replies_are_true_when_the_disk_is_full_in_the_middle_of_a_batch(site):
+def test_replies_are_true_when_the_disk_is_full_in_the_middle_of_a_batch(site: Site) -> None:
     with Lond(site, opening=opening(connection_class(pages=40))) as lond:
         lond.ask("put:msu:smith:data:start=1")
         replies = lond.batch(*[f"put:msu:smith:data:k{number}={'x' * 9000}" for number in range(20)])
@@ -436,19 +453,17 @@ def test_replies_are_true_when_the_disk_is_full_in_the_middle_of_a_batch(site):
     assert stored == {b"start"} | {b"k%d" % at for at, reply in enumerate(replies) if reply == b"ok"}
 
 
-def test_a_transaction_that_sqlite_gave_up_fails_as_a_whole(site):
+def test_a_transaction_that_sqlite_gave_up_fails_as_a_whole(site: Site) -> None:
     connections = connection_class()
     with Lond(site, opening=opening(connections)) as lond:
         lond.ask("put:msu:smith:data:a=1")
         token = put(lond.storage, b"smith", b"2")
         connection = lond.storage.user(b"msu", b"smith").database.connection
 
-        def give_up():
+        def give_up() -> None:
             lond.storage.user(b"msu", b"smith", write=True)
             connection.rollback()
-            error = sqlite3.OperationalError("database or disk is full")
-            error.sqlite_errorcode = 13
-            raise error
+            raise sqlite_error(sqlite3.OperationalError, "database or disk is full", 13)
 
         with pytest.raises(StorageError, match="28"):
             lond.storage.perform(give_up)
@@ -458,8 +473,8 @@ def test_a_transaction_that_sqlite_gave_up_fails_as_a_whole(site):
         assert lond.ask("get:msu:smith:data:a") == b"3"
 
 
-def test_no_room_for_the_file_itself(site, monkeypatch):
-    def full(*_, **__):
+def test_no_room_for_the_file_itself(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     with Lond(site) as lond:
@@ -482,14 +497,12 @@ def test_no_room_for_the_file_itself(site, monkeypatch):
         ("no such table: x", 1, Fault.BUG),
     ],
 )
-def test_faults_by_code_and_by_message(message, number, fault, code):
-    error = sqlite3.OperationalError(message)
+def test_faults_by_code_and_by_message(message: str, number: int, fault: Fault, code: int | None) -> None:
     if code is None:
         expected = Fault.IO if number == 778 else fault  # without the code it can't be told apart
+        assert fault_of(sqlite3.OperationalError(message)) is expected
     else:
-        error.sqlite_errorcode = number
-        expected = fault
-    assert fault_of(error) is expected
+        assert fault_of(sqlite_error(sqlite3.OperationalError, message, number)) is fault
     assert fault_of(sqlite3.ProgrammingError(message)) is Fault.BUG
 
 
@@ -499,21 +512,21 @@ def test_faults_by_code_and_by_message(message, number, fault, code):
 class Waiting:
     """A clock that goes on by pausing, and what happens meanwhile."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.now = 1.0
-        self.meanwhile = lambda: None
+        self.meanwhile: Callable[[], None] = lambda: None
         self.pauses = 0
 
-    def pause(self, seconds):
+    def pause(self, seconds: float) -> None:
         self.now += seconds
         self.pauses += 1
         self.meanwhile()
 
-    def patience(self, limit):
+    def patience(self, limit: float) -> Patience:
         return Patience(limit, monotonic=lambda: self.now, pause=self.pause)
 
 
-def test_no_lock_is_held_while_waiting_for_another(site):
+def test_no_lock_is_held_while_waiting_for_another(site: Site) -> None:
     waiting = Waiting()
     with Lond(site, opening=opening(sqlite3.Connection, waiting.patience(1))) as one, Lond(site) as two:
         one.batch("put:msu:smith:data:a=0", "put:msu:jones:data:a=0")
@@ -521,7 +534,7 @@ def test_no_lock_is_held_while_waiting_for_another(site):
         put(two.storage, b"jones", b"2")
         seen = []
 
-        def the_other_child_goes_on():
+        def the_other_child_goes_on() -> None:
             put(two.storage, b"smith", b"2")  # would be busy if the first child held it still
             seen.append(get(two.storage, b"smith"))
             assert two.storage.commit() == {}
@@ -534,7 +547,7 @@ def test_no_lock_is_held_while_waiting_for_another(site):
         assert one.batch("get:msu:smith:data:a", "get:msu:jones:data:a") == [b"2", b"1"]
 
 
-def test_waiting_ends_and_is_not_repeated_in_the_same_batch(site):
+def test_waiting_ends_and_is_not_repeated_in_the_same_batch(site: Site) -> None:
     waiting = Waiting()
     with Lond(site, opening=opening(sqlite3.Connection, waiting.patience(0.5))) as one, Lond(site) as two:
         one.batch("put:msu:smith:data:a=0", "put:msu:jones:data:a=0")
@@ -548,7 +561,7 @@ def test_waiting_ends_and_is_not_repeated_in_the_same_batch(site):
         assert one.ask("put:msu:jones:data:a=1") == b"ok"
 
 
-def test_a_reader_waits_for_a_recovery(site):
+def test_a_reader_waits_for_a_recovery(site: Site) -> None:
     connections = connection_class()
     waiting = Waiting()
     with Lond(site, opening=opening(connections, waiting.patience(1))) as lond:
@@ -565,7 +578,9 @@ def test_a_reader_waits_for_a_recovery(site):
 @pytest.mark.parametrize(
     "statement", ["PRAGMA synchronous = FULL", "PRAGMA user_version", "PRAGMA quick_check", "BEGIN IMMEDIATE"]
 )
-def test_opening_waits_for_others_who_open_or_close(site, monkeypatch, statement):
+def test_opening_waits_for_others_who_open_or_close(
+    site: Site, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
     with Lond(site) as lond:
         lond.ask("put:msu:smith:data:a=1")
     monkeypatch.setattr("lond.records.databases.USER_STEPS", (*USER_STEPS, "CREATE TABLE more (x)"))
@@ -578,12 +593,12 @@ def test_opening_waits_for_others_who_open_or_close(site, monkeypatch, statement
         assert waiting.pauses == 1
 
 
-def test_two_children_make_a_database_at_once(site, monkeypatch):
+def test_two_children_make_a_database_at_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the look for the file and its making, another child makes it."""
     with Lond(site) as one, Lond(site) as two:
         original = Path.hardlink_to
 
-        def late(path, target):
+        def late(path: Path, target: Path) -> None:
             monkeypatch.undo()
             assert two.ask("put:msu:smith:data:b=2") == b"ok"
             original(path, target)
@@ -597,18 +612,18 @@ def test_two_children_make_a_database_at_once(site, monkeypatch):
 # The cache
 
 
-def open_files(path):
+def open_files(path: Path) -> list[str]:
     return [name for name in os.listdir("/proc/self/fd") if str(path) in _target(name)]
 
 
-def _target(name):
+def _target(name: str) -> str:
     try:
         return os.readlink(f"/proc/self/fd/{name}")
     except OSError:
         return ""
 
 
-def test_few_databases_are_open_at_once_and_batches_over_more_users_work(tmp_path):
+def test_few_databases_are_open_at_once_and_batches_over_more_users_work(tmp_path: Path) -> None:
     site = make_site(tmp_path, londMaxOpenUsers=4)
     users = [f"user{number}" for number in range(20)]
     with Lond(site, users=users) as lond:
@@ -618,7 +633,7 @@ def test_few_databases_are_open_at_once_and_batches_over_more_users_work(tmp_pat
     assert open_files(site.config.users_dir) == []
 
 
-def test_closing_forgets_what_was_not_committed(site):
+def test_closing_forgets_what_was_not_committed(site: Site) -> None:
     with Lond(site) as lond:
         lond.ask("put:msu:smith:data:a=1")
         put(lond.storage, b"smith", b"2")
@@ -626,7 +641,7 @@ def test_closing_forgets_what_was_not_committed(site):
         assert lond.ask("get:msu:smith:data:a") == b"1"
 
 
-def test_an_undone_request_is_forgotten_with_the_namespace_it_made(site):
+def test_an_undone_request_is_forgotten_with_the_namespace_it_made(site: Site) -> None:
     with Lond(site) as lond:
         assert lond.ask("inc:msu:smith:data:a=x") == b"error: 22 not a number"
         assert lond.ask("keys:msu:smith:data") == b"error: 2 no such namespace"
@@ -634,7 +649,7 @@ def test_an_undone_request_is_forgotten_with_the_namespace_it_made(site):
         assert lond.ask("get:msu:smith:data:a") == b"1"
 
 
-def test_storage_opens_nothing_by_itself(site):
+def test_storage_opens_nothing_by_itself(site: Site) -> None:
     storage = Storage(site)
     assert not site.config.users_dir.exists()
     storage.close()

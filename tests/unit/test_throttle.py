@@ -188,10 +188,11 @@ class TestTable:
                 fail(table, "smith")
 
         def both() -> None:
+            many()
             in_child(many)
 
         many()
-        in_child(lambda: (many(), both()))
+        in_child(both)
         assert look(table, "smith").failures == 600
 
     def test_a_lock_that_is_never_given_back_stops_nobody(
@@ -201,7 +202,7 @@ class TestTable:
             if arguments[1] != fcntl.LOCK_UN:
                 raise BlockingIOError
 
-        monkeypatch.setattr(throttle_table.fcntl, "lockf", locked)
+        monkeypatch.setattr("lond.authentication.throttle_table.fcntl.lockf", locked)
         assert fail(table, "smith") == 1
 
     def test_it_holds_no_names(self, table: ThrottleTable) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ def job(kind: str = UPDATE, age: float = 0.0, attempts: int = 0, path: str = PAT
 def test_a_failed_update_is_tried_again_later_and_later(host: OneHost) -> None:
     file = copy_at(host)
     for attempts, seconds in ((0, 1), (3, 8), (20, 300), (5000, 300)):
-        outcome = perform(host, job(attempts=attempts))  # type: ignore[arg-type]
+        outcome = perform(host, job(attempts=attempts))
         assert outcome.again_in is not None and 0.8 * seconds <= outcome.again_in <= 1.2 * seconds
     assert file.read_bytes() == b"one"
 
@@ -52,8 +53,8 @@ def test_given_up_after_a_named_age(tmp_path: Path, caplog: pytest.LogCaptureFix
     host.answers["home"] = home
     file = copy_at(host)
     host.answers["unsub"] = "con_delayed"
-    assert perform(host, job(age=50)).again_in is not None  # type: ignore[arg-type]
-    assert perform(host, job(age=101)) == Outcome()  # type: ignore[arg-type]
+    assert perform(host, job(age=50)).again_in is not None
+    assert perform(host, job(age=101)) == Outcome()
     assert [record.levelno for record in caplog.records if "given up" in record.message] == [logging.CRITICAL]
     assert not file.exists() and host.sent[-1] == f"{HOME} unsub:/home/httpd/html/res/{PATH}"
 
@@ -62,14 +63,14 @@ def test_given_up_after_a_named_age(tmp_path: Path, caplog: pytest.LogCaptureFix
 def test_what_the_home_server_does_not_give_any_more_goes(host: OneHost, reply: str) -> None:
     file = copy_at(host)
     host.answers |= {"sub": reply, "unsub": "not_subscribed"}
-    assert perform(host, job()) == Outcome()  # type: ignore[arg-type]
+    assert perform(host, job()) == Outcome()
     assert not file.exists()
 
 
 def test_copies_of_an_author_who_is_no_more_go(host: OneHost) -> None:
     file = copy_at(host)
     host.answers["home"] = "not_found"
-    assert perform(host, job()) == Outcome()  # type: ignore[arg-type]
+    assert perform(host, job()) == Outcome()
     assert not file.exists() and not any("unsub" in line for line in host.sent)
 
 
@@ -77,14 +78,14 @@ def test_an_unused_copy_goes_without_a_question(host: OneHost) -> None:
     file = copy_at(host)
     os.utime(f"{file}.copy", (0, 0))
     host.answers["unsub"] = "ok"
-    assert perform(host, job()) == Outcome()  # type: ignore[arg-type]
+    assert perform(host, job()) == Outcome()
     assert not file.exists() and not any(" sub:" in line for line in host.sent)
 
 
 def test_nothing_to_do(host: OneHost) -> None:
     for path in (PATH, "../x", "msu/smith/none.html"):
-        assert perform(host, job(path=path)) == Outcome()  # type: ignore[arg-type]
-        assert perform(host, job(ANNOUNCE, path=path)) == Outcome()  # type: ignore[arg-type]
+        assert perform(host, job(path=path)) == Outcome()
+        assert perform(host, job(ANNOUNCE, path=path)) == Outcome()
     assert host.sent == []
 
 
@@ -94,8 +95,8 @@ def test_a_bug_in_one_job_is_a_failed_try(host: OneHost, caplog: pytest.LogCaptu
     def broken(*_: object) -> str:
         raise ZeroDivisionError
 
-    host.reply = broken  # type: ignore[method-assign]
-    assert perform(host, job()).again_in is not None  # type: ignore[arg-type]
+    host.reply = broken
+    assert perform(host, job()).again_in is not None
     assert "internal error" in caplog.text
 
 
@@ -108,15 +109,15 @@ def test_an_announcement_tells_whom_it_can(host: OneHost) -> None:
     def reply(command: str, host: str, timeout: float | None = None) -> str:
         return {HOME: "not_found", HERE: "con_failed"}.get(host, "no_such_host")
 
-    host.critical = reply  # type: ignore[method-assign]
-    assert perform(host, job(ANNOUNCE)) == Outcome()  # type: ignore[arg-type]
+    host.critical = reply
+    assert perform(host, job(ANNOUNCE)) == Outcome()
     assert [one.host for one in host.resources.subscribers(PATH)] == [HERE], "the others have no copy"
     with closing(ResourceJobs(jobs_path(host.site.config))) as jobs:
         assert [(kind, path) for kind, path, _, _ in jobs.waiting()] == [(f"{ANNOUNCE} {HERE}", PATH)]
     again = job(f"{ANNOUNCE} {HERE}")
-    assert perform(host, again).again_in is not None  # type: ignore[arg-type]
-    host.critical = lambda *_: "con_delayed"  # type: ignore[method-assign]
-    assert perform(host, again) == Outcome()  # type: ignore[arg-type]
+    assert perform(host, again).again_in is not None
+    host.critical = lambda *_: "con_delayed"
+    assert perform(host, again) == Outcome()
 
 
 @pytest.mark.parametrize(
@@ -129,13 +130,18 @@ def test_who_refuses_is_not_told_again_and_nobody_because_of_another(host: OneHo
         for id in ("good", "bad"):
             subscribe(at, ResourcePath.parse(PATH), Subscriber(id, "127.0.0.1", 1))
     told: list[str] = []
-    host.critical = lambda _, to, __: (told.append(to), reply if to == "bad" else "ok")[1]  # type: ignore[assignment]
-    perform(host, job(ANNOUNCE))  # type: ignore[arg-type]
+
+    def critical(_command: str, to: str, _timeout: float | None = None) -> str:
+        told.append(to)
+        return reply if to == "bad" else "ok"
+
+    host.critical = critical
+    perform(host, job(ANNOUNCE))
     with closing(ResourceJobs(jobs_path(host.site.config))) as jobs:
         waiting = [kind for kind, _, _, _ in jobs.waiting()]
     assert waiting == ([f"{ANNOUNCE} bad"] if again else [])
     for kind in waiting:
-        assert perform(host, job(kind)).again_in is not None  # type: ignore[arg-type]
+        assert perform(host, job(kind)).again_in is not None
     assert told == (["good", "bad", "bad"] if again else ["good", "bad"])
 
 
@@ -148,8 +154,8 @@ def test_who_subscribes_again_while_it_is_told_stays_a_subscriber(host: OneHost)
             subscribe(at, path, Subscriber(HERE, "127.0.0.1", 1000))  # in the same second
             return "not_found"
 
-        host.critical = critical  # type: ignore[method-assign]
-        perform(host, job(ANNOUNCE))  # type: ignore[arg-type]
+        host.critical = critical
+        perform(host, job(ANNOUNCE))
     assert [one.host for one in host.resources.subscribers(PATH)] == [HERE]
 
 
@@ -162,7 +168,7 @@ def test_nobody_fetches_a_copy_again_before_its_end_is_told(host: OneHost) -> No
         host.sent.append("told")
         return "ok"
 
-    host.critical = critical  # type: ignore[method-assign]
+    host.critical = critical
     assert host.resources.unsubscribe(PATH) is Delivery.DONE
     assert host.sent[-1] == "told" and not (host.site.config.doc_root / "res/msu").exists()
 
@@ -175,16 +181,20 @@ def test_an_outdated_copy_that_can_t_be_deleted_now_is_not_forgotten(
     with directory(tmp_path / "res", ResourcePath.parse(PATH)) as at:
         monkeypatch.setattr(resource_directory, "LOCK_SECONDS", 0.02)
         with locked(at, exclusive=True):
-            assert perform(host, job(age=101)) == Outcome(host.site.config.retry_max)  # type: ignore[arg-type]
+            assert perform(host, job(age=101)) == Outcome(host.site.config.retry_max)
     assert file.exists()
     host.answers["unsub"] = "con_delayed"
-    assert perform(host, job(age=101)) == Outcome()  # type: ignore[arg-type]
+    assert perform(host, job(age=101)) == Outcome()
     assert not file.exists()
 
 
 def test_a_lock_at_the_home_server_is_waited_for(host: OneHost) -> None:
     replies = iter(["error: 11 the directory is locked, try again", "rejected"])
-    host.reply = lambda command, *_: "found" if command.startswith("home") else next(replies)  # type: ignore
+
+    def reply(command: str, *_: object) -> str:
+        return "found" if command.startswith("home") else next(replies)
+
+    host.reply = reply
     with pytest.raises(AccessDenied):
         host.resources.subscribe(PATH)
 
@@ -218,7 +228,12 @@ def test_no_directory_is_made_for_what_the_home_server_does_not_give(
 ) -> None:
     made: list[str] = []
     mkdir = os.mkdir
-    monkeypatch.setattr(os, "mkdir", lambda name, *rest, **more: (made.append(str(name)), mkdir(name, *rest, **more)))
+
+    def noted(name: str, *rest: Any, **more: Any) -> None:
+        made.append(name)
+        mkdir(name, *rest, **more)
+
+    monkeypatch.setattr(os, "mkdir", noted)
     host.answers["sub"] = "not_found"
     with pytest.raises(ResourceNotFound):
         host.resources.fetch("msu/smith/fall.html/x.html")
@@ -228,7 +243,7 @@ def test_no_directory_is_made_for_what_the_home_server_does_not_give(
 def test_a_directory_in_the_way_is_no_reason_to_give_a_copy_up(host: OneHost, caplog: pytest.LogCaptureFixture) -> None:
     file = copy_at(host)
     Path(f"{file}.in.transfer").mkdir()
-    assert perform(host, job()).again_in is not None  # type: ignore[arg-type]
+    assert perform(host, job()).again_in is not None
     assert "a directory lies in the place of" in caplog.text and "copy deleted" not in caplog.text
     assert file.read_bytes() == b"one"
 
@@ -252,7 +267,7 @@ def test_a_home_server_that_is_one_no_more_is_not_believed(host: OneHost) -> Non
         asked.append(command.partition(":")[0])
         return "not_found" if len(asked) > 1 else "found"
 
-    host.reply = reply  # type: ignore[method-assign]
+    host.reply = reply
     with pytest.raises(ResourceNotFound):
         host.resources.fetch(PATH)
     assert asked[:3] == ["home", "sub", "home"]

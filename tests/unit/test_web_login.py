@@ -497,15 +497,15 @@ def test_a_crowd_at_the_log_in_is_no_crowd_at_the_spares(net: NetInMemory, monke
 
 
 def guarded(net: NetInMemory) -> Flask:
+    def member() -> Response:
+        return Response("member", mimetype="text/plain")
+
+    def administrator() -> Response:
+        return Response("administrator", mimetype="text/plain")
+
     app = app_of(net)
-    app.add_url_rule(
-        "/member", view_func=access.members_only(lambda: Response("member", mimetype="text/plain")), endpoint="member"
-    )
-    app.add_url_rule(
-        "/administrator",
-        view_func=access.administrators_only(lambda: Response("administrator", mimetype="text/plain")),
-        endpoint="administrator",
-    )
+    app.add_url_rule("/member", view_func=access.members_only(member))
+    app.add_url_rule("/administrator", view_func=access.administrators_only(administrator))
     return app
 
 

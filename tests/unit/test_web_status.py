@@ -16,8 +16,15 @@ PAGES = ["/lon-status/", "/lon-status/status.json", "/metrics"]
 
 @pytest.fixture
 def app(tmp_path: Path) -> Flask:
-    own = {name: tmp_path / name for name in ("sock_dir", "delayed_dir", "daemons_dir")}
-    return app_of(network(tmp_path, administrators="smith:msu, boss:msu", **own))
+    return app_of(
+        network(
+            tmp_path,
+            administrators="smith:msu, boss:msu",
+            sock_dir=tmp_path / "sock_dir",
+            delayed_dir=tmp_path / "delayed_dir",
+            daemons_dir=tmp_path / "daemons_dir",
+        )
+    )
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from lonnet.handlers import throttle as throttle_module
 from lonnet.handlers.throttle import Throttle, of_address, of_browser, of_network_and_user
 from tests.conftest import FakeClock
 
@@ -117,7 +116,7 @@ def test_a_try_is_never_written_to_a_file_that_was_deleted(
         (tmp_path / "throttle" / A).unlink()
         fcntl.flock(descriptor, operation)
 
-    monkeypatch.setattr(throttle_module.fcntl, "flock", flock_behind_a_sweep)
+    monkeypatch.setattr("lonnet.handlers.throttle.fcntl.flock", flock_behind_a_sweep)
     assert [throttle.take(A) for _ in range(4)] == [0.0, 0.0, 0.0, 10.0]
 
 

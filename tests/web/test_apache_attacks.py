@@ -12,6 +12,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote
@@ -21,6 +22,7 @@ import pytest
 from tests.helpers.forms import hidden
 from tests.helpers.http_browser import HttpBrowser
 from tests.helpers.waiting import eventually
+from tests.helpers.web_servers import Apache
 from tests.web.conftest import ACCESS, AUTHOR, HOME, LEARNER, Site
 
 SECONDS = 60.0  # only a test that fails waits so long
@@ -98,13 +100,17 @@ def enter(site: Site) -> Iterator[Enter]:
     yield log_in
     for id, host in site.federation.hosts.items():
         sent_as_it_is(site, id, b"/the-last-request")
-        eventually(lambda id=id: "/the-last-request" in site.apaches[id].log)  # type: ignore[misc]
+        eventually(partial(has_the_last_request, site.apaches[id]))
         logs = [*host.directory.glob("*.log"), *host.directory.glob("*.stderr"), *host.directory.glob("logs/*")]
         assert {"web-access.log", "web-error.log", "lonc.log", "lond.log"} <= {path.name for path in logs}
         for path in logs:
             text = path.read_text(errors="replace")
             assert not [secret for secret in secrets if secret in text], path
             assert "Traceback" not in text, path
+
+
+def has_the_last_request(apache: Apache) -> bool:
+    return "/the-last-request" in apache.log
 
 
 TRICKS = (

@@ -125,7 +125,8 @@ class _Server(ThreadingMixIn, WSGIServer):
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
     """The web application on a loopback address, asked by a host of the network."""
-    app = app_of(network(tmp_path, **{name: tmp_path / name for name in ("sock_dir", "delayed_dir", "daemons_dir")}))
+    sock_dir, delayed_dir, daemons_dir = (tmp_path / name for name in ("run", "delayed", "daemons"))
+    app = app_of(network(tmp_path, sock_dir=sock_dir, delayed_dir=delayed_dir, daemons_dir=daemons_dir))
     member = app.extensions["lonnet"].site.table["msul2"].ip
 
     def asked_by_member(environ: dict[str, Any], start: Callable[..., Any]) -> Any:
