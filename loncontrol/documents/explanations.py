@@ -128,7 +128,9 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
         "a newer program has written it, or the file is gone while its -wal is there; requests on that user get an "
         "error; said once by each child",
         "run the newer program, or restore the file: docs/storage.md"),
-    "passwd of %s:%s: %s": ("the user's passwd file can't be read; log-ins get an error", "look at the file"),
+    "passwd of %s:%s: %s": (
+        "the passwd file can't be read, or what it says can't be used; the user can't log in; said once an hour",
+        "look at the file; lonuser auth writes a new one"),
     "passwd of %s:%s not changed: %s": ("the new file could not be written; the old one counts", "look at the disk"),
     "%s:%s has a new kind of hash": ("after a log-in an old hash was replaced by scrypt", ""),
     "failed log-in of %s from %s, number %d in a row in lane %s": (

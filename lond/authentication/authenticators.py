@@ -10,8 +10,9 @@ fresh ticket is used towards the service host@HOSTNAME, whose key, in this machi
 Promises: a password is passed on unchanged and to nobody else; an empty one, or one with a NUL, is wrong for everything
 that is asked outside, without asking.
 
-Raises: :class:`Unavailable` when the type can't be checked on this machine (``auth_mode_error``), :class:`Unanswered`
-when it can but gave no answer now. Their texts hold nothing that the library said. Logs nothing.
+Raises: :class:`Unavailable` when the type, :class:`Unusable` when the single account can't be checked on this machine
+(``auth_mode_error``), :class:`Unanswered` when it can but gave no answer now. Their texts hold nothing that the library
+said. Logs nothing.
 
 Known limits: everything but `internal` and `none` may wait for somebody else; the workers end a check that takes too
 long. How PAM and Kerberos wait is theirs to configure.
@@ -61,6 +62,10 @@ class Unavailable(LonError):
     """This type of account can't be checked on this machine: a library or setting is missing."""
 
 
+class Unusable(Unavailable):
+    """The same, because of what this one account says."""
+
+
 class Unanswered(LonError):
     """Who should know did not answer, or not sensibly."""
 
@@ -96,6 +101,8 @@ def check(account: Account, claim: Claim) -> bool:
 def _internal(claim: Claim) -> bool:
     try:
         return passwords.verify(claim.password, claim.info)
+    except passwords.HashUnusable as error:
+        raise Unusable(str(error)) from None
     except passwords.HashUnavailable as error:
         raise Unavailable(str(error)) from None
 
@@ -200,7 +207,7 @@ def _entry_point(name: str) -> Callable[[str, str, bytes, str], bool]:
         except Exception as error:
             raise Unavailable(f"a localauth entry point can't be loaded ({type(error).__name__})") from None
         return function
-    raise Unavailable(f"the entry point group {ENTRY_POINTS} has no such name")
+    raise Unusable(f"the entry point group {ENTRY_POINTS} has no such name")
 
 
 @functools.cache

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from lond.authentication import passwords
 from lond.authentication.accounts import INTERNAL, KRB5, LOCALAUTH, UNIX, Account, AccountError
-from lond.authentication.authenticators import Claim, Unanswered, Unavailable, check
+from lond.authentication.authenticators import Claim, Unanswered, Unavailable, Unusable, check
 
 MAX_LINE_BYTES = 32768  # of a job or an outcome; two longest passwords of the worst characters are 12,288 in JSON
 
@@ -31,6 +31,7 @@ class Verdict(enum.Enum):
     RIGHT = "right"
     WRONG = "wrong"
     UNAVAILABLE = "unavailable"  # this type can't be checked on this machine
+    UNUSABLE = "unusable"  # this account can't be checked on this machine, because of what it says
     FAILED = "failed"  # no answer from who was asked, or no worker
     BUSY = "busy"  # too much to do: try again
     UNDER_WAY = "under way"  # it takes longer than the caller should wait: come again for the outcome
@@ -81,7 +82,7 @@ class Outcome:
     """What came of a job.
 
     :param hash: the new hash for the passwd file, if there is to be one.
-    :param reason: why it is UNAVAILABLE or FAILED, for the log.
+    :param reason: why it is UNAVAILABLE, UNUSABLE or FAILED, for the log.
     """
 
     verdict: Verdict
@@ -113,6 +114,8 @@ def perform(job: Job, hostname: str) -> Outcome:
     if job.password is not None:
         try:
             right = _checked(job, job.password, hostname)
+        except Unusable as error:
+            return Outcome(Verdict.UNUSABLE, reason=str(error))
         except Unavailable as error:
             return Outcome(Verdict.UNAVAILABLE, reason=str(error))
         except Unanswered as error:

@@ -8,7 +8,8 @@ password is not to be checked now. Only wrong passwords (and users that don't ex
 could not be checked.
 
 Logs: one warning for each failed log-in with user, asking host and lane, never with the password; nor with the name of
-who is no user, for some type their password where the name belongs. Raises nothing.
+who is no user, for some type their password where the name belongs. What is wrong with an account
+(:mod:`lond.authentication.complaints`). Raises nothing.
 
 Known limits: who is asked for a log-in that is then refused by the throttle is not logged, because a flood of those
 would fill the log.
@@ -24,6 +25,7 @@ from typing import Protocol
 
 from common.counters import Tally
 from common.login_lanes import LoginLane
+from lond.authentication.complaints import Complaints
 from lond.authentication.hashing import Job, Outcome, Verdict
 from lond.authentication.slow_checks import SlowChecks
 from lond.authentication.throttle import Lane, Limits, Record, admitted, failed
@@ -86,6 +88,7 @@ class LogIns:
     ) -> None:
         self._clock, self._clients, self._slow, self._tally = clock, clients, slow, tally
         self._table, self._limits = table, limits
+        self._complaints = Complaints(table, clock)
         self._queues: dict[Lane, deque[tuple[Job, OnDone, float]]] = {}
 
     def check(self, job: Job, host: str, on_done: OnDone, kind: LoginLane | None = None) -> None:
@@ -133,19 +136,25 @@ class LogIns:
         """Hash a new password; RIGHT with the hash, or FAILED or BUSY."""
         self._clients.hashing.submit(Job(domain, user, None, None, password), on_done)
 
+    def complain(self, domain: bytes, user: bytes, reason: str) -> None:
+        """Have it logged that a user's account can't be used; see :meth:`Complaints.add`."""
+        self._complaints.add(domain, user, reason)
+
     def _start(self, job: Job, lane: Lane, on_done: OnDone) -> None:
         def done(outcome: Outcome) -> None:
-            self._remember(job, lane, outcome.verdict)
+            self._remember(job, lane, outcome)
             on_done(outcome)
             self._next(lane)
 
         self._clients.of(job, lane.kind).submit(job, done)
 
-    def _remember(self, job: Job, lane: Lane, verdict: Verdict) -> None:
-        if verdict is Verdict.RIGHT:
+    def _remember(self, job: Job, lane: Lane, outcome: Outcome) -> None:
+        if outcome.verdict is Verdict.RIGHT:
             self._table.change(lane.name, lambda _record: (Record(), None))
-        elif verdict is Verdict.WRONG:
+        elif outcome.verdict is Verdict.WRONG:
             self._count(job, lane)
+        elif outcome.verdict is Verdict.UNUSABLE:
+            self.complain(job.domain, job.user, outcome.reason)
 
     def _count(self, job: Job, lane: Lane) -> None:
         now = self._clock()

@@ -8,8 +8,8 @@ Promises: a :func:`verify` that fails costs at least the one scrypt that :func:`
 exist, whatever kind of hash is stored; one that succeeds costs it too once :func:`is_outdated` was heeded.
 Comparisons take constant time.
 
-Raises: :class:`HashUnavailable` for a stored text that is no hash, or one that this machine can't compute. Logs
-nothing.
+Raises: :class:`HashUnavailable` for a stored text that this machine can't verify, :class:`HashUnusable` if that is no
+hash. Logs nothing.
 
 Known limits: a password with a NUL is always wrong, because crypt(3) ends a password there and scrypt does not tell
 "x" from "x" with NULs behind it. crypt(3)'s ``$2`` looks at 72 bytes only. All of this takes tens of milliseconds by
@@ -50,6 +50,10 @@ class HashUnavailable(LonError):
     """The stored text is not a hash that this machine can verify; the message says why, and holds nothing of it."""
 
 
+class HashUnusable(HashUnavailable):
+    """The same, and it is the text that is wrong, not the machine."""
+
+
 class _Scrypt(NamedTuple):
     """The parts of a stored scrypt hash."""
 
@@ -76,7 +80,8 @@ def verify(password: bytes, stored: str) -> bool:
     """Whether this is the password that was hashed.
 
     :param stored: an scrypt hash or a crypt(3) string.
-    :raises HashUnavailable: it is neither, or libcrypt can't compute it.
+    :raises HashUnusable: it is neither, or libcrypt does not know it.
+    :raises HashUnavailable: there is no libcrypt.
     """
     right = False
     try:
@@ -123,14 +128,14 @@ def _verify_scrypt(password: bytes, parts: _Scrypt) -> bool:
 
 def _verify_crypt(password: bytes, stored: str) -> bool:
     if not _CRYPT.fullmatch(stored):
-        raise HashUnavailable("the hash is of an unknown kind")
+        raise HashUnusable("the hash is of an unknown kind")
     library = _libcrypt()
     if library is None:
         raise HashUnavailable(f"{' or '.join(_LIBRARIES)} is missing")
     # A C string: what stands behind a NUL is not looked at here, and verify() does not accept it.
     computed = library.crypt_r(password, stored.encode("ascii"), ctypes.create_string_buffer(_CRYPT_DATA_BYTES))
     if not computed or computed.startswith(b"*"):
-        raise HashUnavailable("libcrypt does not know the kind of hash")
+        raise HashUnusable("libcrypt does not know the kind of hash")
     return hmac.compare_digest(computed, stored.encode("ascii"))
 
 

@@ -223,7 +223,7 @@ def _account(context: Context, domain: bytes, user: bytes) -> Account | None:
     try:
         return read_account(context.storage.user_directory(domain, user))
     except AccountError as error:
-        _log.error("passwd of %s:%s: %s", domain.decode("ascii"), user.decode("ascii"), error)
+        context.services.log_ins.complain(domain, user, error.text)
         raise RequestError(error.text, error.number) from None
 
 
@@ -231,8 +231,9 @@ def _denied(account: Account | None, verdict: Verdict) -> bytes:
     """The reply to a password that was not found right."""
     if verdict is Verdict.WRONG:
         return UNKNOWN_USER if account is None else NOT_AUTHORIZED
-    others = {Verdict.UNAVAILABLE: MODE_ERROR, Verdict.BUSY: _BUSY, Verdict.UNDER_WAY: _UNDER_WAY}
-    return others.get(verdict, _FAILED)
+    if verdict in (Verdict.UNAVAILABLE, Verdict.UNUSABLE):
+        return MODE_ERROR
+    return {Verdict.BUSY: _BUSY, Verdict.UNDER_WAY: _UNDER_WAY}.get(verdict, _FAILED)
 
 
 def _replace_outdated_hash(

@@ -138,7 +138,12 @@ class TestEverywhere:
         for line in ("auth:msu:smith:a", "passwd:msu:smith:a:b", "currentauth:msu:smith"):
             expected = b"error: 5 the passwd file can not be understood, an administrator must act"
             assert home.ask(line) == expected
-        assert "secret" not in caplog.text
+        assert [record.getMessage() for record in caplog.records] == [
+            "passwd of msu:smith: the passwd file can not be understood, an administrator must act"
+        ]
+        home.clock.advance(3600)
+        home.ask("auth:msu:smith:a")
+        assert len(caplog.records) == 2, "once an hour"
         assert home.ask("changeuserauth:msu:smith:none:") == b"ok"
         assert home.ask("currentauth:msu:smith") == b"none:"
 
@@ -185,6 +190,35 @@ class TestAuth:
         monkeypatch.setattr("lond.authentication.authenticators.importlib.import_module", missing)
         home.create("jones", type_, info)
         assert home.ask("auth:msu:jones:secret") == b"auth_mode_error"
+
+    @pytest.mark.parametrize(
+        ("type_", "info", "reason"),
+        [
+            ("internal", "Nonsense", "the hash is of an unknown kind"),
+            ("localauth", "Nonsense", "the entry point group lond.localauth has no such name"),
+        ],
+    )
+    def test_whose_account_makes_no_sense_is_logged_once_an_hour(
+        self, home: Home, type_: str, info: str, reason: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for user in ("jones", "miller"):
+            home.create(user, type_, info)
+            for line in (f"auth:msu:{user}:secret:known", f"auth:msu:{user}:other"):
+                assert home.ask(line) == b"auth_mode_error"
+        home.clock.advance(3600)
+        home.ask("auth:msu:miller:secret")
+        assert [record.getMessage() for record in caplog.records] == [
+            f"passwd of msu:{user}: {reason}" for user in ("jones", "miller", "miller")
+        ]
+
+    @pytest.mark.parametrize(("type_", "info"), [("krb4", "MSU.EDU"), ("internal", CRYPT)])
+    def test_what_is_missing_for_all_is_logged_of_nobody(
+        self, home: Home, type_: str, info: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(passwords, "_libcrypt", lambda: None)
+        home.create("jones", type_, info)
+        assert home.ask("auth:msu:jones:secret") == b"auth_mode_error"
+        assert caplog.records == []
 
     def test_none_never_authorises(self, home: Home) -> None:
         home.create("jones", "none")

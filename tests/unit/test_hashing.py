@@ -149,7 +149,8 @@ class TestPerform:
 
     def test_what_cannot_be_checked(self) -> None:
         assert self.done(Account("krb4", "X"), b"secret").verdict is Verdict.UNAVAILABLE
-        assert self.done(Account("internal", "!"), b"secret").verdict is Verdict.UNAVAILABLE
+        assert self.done(Account("internal", "!"), b"secret").verdict is Verdict.UNUSABLE
+        assert self.done(Account("localauth", "!"), b"secret").verdict is Verdict.UNUSABLE
 
 
 def turn_until(loop: Loop, condition: Callable[[], object]) -> None:
