@@ -12,8 +12,9 @@ the beginning. What is remembered is bounded in number and age. Who checks the p
 Raises: NoSuchUser (NoSuchDomain, if there is nobody to ask); HostUnreachable, or what else a server answered, if one of
 those that were asked could not say and no other is the home. Logs nothing.
 
-Known limits: a user who was moved while the records were left behind on the old server is found there until the
-entry is too old. A new user who was looked for before stays unknown for :data:`NEGATIVE_SECONDS`.
+Known limits: a user on the way to another host has no home: RemoteError 11 says so. One who was moved while the
+records were left behind on the old server is found there until the entry is too old. A new user who was looked for
+before stays unknown for :data:`NEGATIVE_SECONDS`.
 The cache has no lock: one that is held while another thread forks would stay locked in the child. Every step is one
 operation on a dict; two threads that search for the same user do it twice.
 """

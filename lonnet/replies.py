@@ -46,7 +46,8 @@ class Delivery(enum.Enum):
 
     DONE: the other side has executed it. DELAYED: it could not be reached in time; the message is executed as soon as
     it can, after all earlier ones to the same host and before all later ones. Until then a read shows the old state,
-    and nobody hears of it if it is refused in the end: it is kept as failed, where an administrator finds it.
+    and nobody hears of it if it is refused in the end, as for a user who has moved to another host meanwhile: it is
+    kept as failed, where an administrator finds it.
     """
 
     DONE = "done"

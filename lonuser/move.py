@@ -1,16 +1,12 @@
 """Taking a user away from this host, in steps of which each is one rename.
 
-Beside the user's directory USER, in the same parent, stands at any time at most one of
+The user's directory USER, with the archive for HOST inside, becomes ``.USER.moving-HOST`` by :func:`release`, and that
+``.USER.moved-HOST-TIME`` by :func:`finish`, or USER again by :func:`take_back`.
 
-    .USER.moving-HOST       released: on the way to HOST, with the archive for it inside
-    .USER.moved-HOST-TIME   finished: kept until an administrator removes it
-
-No user can have such a name, so no command finds it. :func:`release` makes the first of USER, :func:`finish` the
-second of the first, :func:`take_back` makes USER again.
-
-Promises: from the rename on this host answers `home` with `not_found`, and reads and writes with an error. The
-archive is written after the last write that was answered `ok`: none is lost. After a crash at any point the same step
-can be repeated and goes on. No records are ever removed.
+Promises: from the first rename on this host answers `home`, log-ins, reads and writes with "try again", from the second
+on as one that is not the user's home (:mod:`lond.records.moving`). The archive is written after the last write that
+was answered `ok`: none is lost. After a crash at any point the same step can be repeated and goes on. No records are
+ever removed.
 
 Raises: :class:`NotPossible`, :class:`UnknownUser`, StorageError, AccountError, OSError. Logs nothing.
 """
@@ -28,6 +24,7 @@ from lond.records.database import Database, Opening, Patience
 from lond.records.databases import USER_DATABASE
 from lond.records.faults import StorageError
 from lond.records.fence import close_to_writers, open_to_writers
+from lond.records.moving import moved_directory, moving_directory
 from lond.records.paths import PASSWD, user_directory
 from lond.records.schema import USER_STEPS
 from lond.records.tables import Copy, storage_errors
@@ -59,7 +56,7 @@ def find_moving(users_dir: Path, domain: str, user: str, hosts: Iterable[str]) -
     """The user, if on the way to one of these hosts."""
     home = user_directory(users_dir, domain.encode("ascii"), user.encode("ascii"))
     for host in hosts:
-        directory = home.with_name(f".{user}.moving-{host}")
+        directory = moving_directory(home, host)
         if directory.is_dir():
             return Moving(domain, user, host, directory)
     return None
@@ -73,7 +70,7 @@ def release(users_dir: Path, head: Head, host: str, busy_timeout: float) -> Movi
     :param busy_timeout: seconds to wait for a write that is under way.
     """
     home = user_directory(users_dir, head.domain.encode("ascii"), head.user.encode("ascii"))
-    moving = Moving(head.domain, head.user, host, home.with_name(f".{head.user}.moving-{host}"))
+    moving = Moving(head.domain, head.user, host, moving_directory(home, host))
     if not moving.directory.is_dir():
         if not (home / PASSWD).is_file():
             raise UnknownUser(f"{head.domain}:{head.user} is not at home on this host; run it on the home server")
@@ -91,7 +88,7 @@ def finish(moving: Moving, now: int) -> Path:
     :param now: UNIX seconds.
     :returns: where the old records are from now on.
     """
-    kept = moving.directory.with_name(f".{moving.user}.moved-{moving.host}-{now}")
+    kept = moved_directory(moving.directory.with_name(moving.user), moving.host, now)
     rename(moving.directory, kept)
     return kept
 

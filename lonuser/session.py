@@ -9,6 +9,7 @@ Raises: :class:`WrongUse` if nobody can be asked for a password, :class:`BadData
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from lonuser.errors import BadData, NotPossible, UnknownUser, WrongUse
 from lonuser.move import Moving, find_moving
 
 FOUND, NOT_FOUND = "found", "not_found"
+MOVING = f"error: {errno.EAGAIN} "  # how the answer of a host begins that has released the user
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +140,10 @@ class Session:
             )
         raise UnknownUser(f"{name} is not at home on this host, {self.site.own.id}; look on the domain's other servers")
 
-    def newcomer(self, name: Name) -> Name:
+    def newcomer(self, name: Name, *, arriving: bool = False) -> Name:
         """The user, who may become one of this host: of its domain, not on the way elsewhere, at home nowhere else.
 
+        :param arriving: the user may be on the way from another host.
         :raises WrongUse, NotPossible: it is not so.
         """
         own = self.site.own
@@ -151,15 +154,19 @@ class Session:
             raise NotPossible(f"{name} is on the way from here to {moving.host}; end that with move --finish or --undo")
         for host in self.site.table.in_domain(own.domain, "library"):
             if host.id != own.id:
-                self._must_not_be_on(name, host.id)
+                self._must_not_be_on(name, host.id, arriving)
         return name
 
     def home_answer(self, name: Name, host: str) -> str:
         """What a host says to the question whether it is the user's home server."""
         return self.ask_host(f"home:{name.domain}:{name.user}", host)
 
-    def _must_not_be_on(self, name: Name, host: str) -> None:
+    def _must_not_be_on(self, name: Name, host: str, arriving: bool) -> None:
         answer = self.home_answer(name, host)
+        if answer.startswith(MOVING):
+            if not arriving:
+                raise NotPossible(f"{name} is on the way from {host} to another host; there, lonuser move ends that")
+            return
         if answer == FOUND:
             raise NotPossible(f"{name} is at home on {host}; with lonuser move, there, the user can come here")
         if answer != NOT_FOUND:

@@ -55,7 +55,7 @@ def import_archive(session: Session, options: Namespace) -> None:
     else:
         archive = _archive_in(options.file)
     with archive.records as records:
-        name = session.newcomer(Name(archive.head.domain, archive.head.user))
+        name = session.newcomer(Name(archive.head.domain, archive.head.user), arriving=True)
         arrival = _importer(session, options).add(*name.fields, archive.account, records)
     session.terminal.say(f"{name}: {_told(arrival, options.dry_run)}")
 
@@ -243,6 +243,9 @@ def _finish(session: Session, name: Name, moving: Moving, force: bool) -> None:
         f"{name} has moved to {moving.host}. The old records are kept; when they are not wanted any more:"
     )
     session.terminal.say(f"  rm -r {shlex.quote(str(kept))}")
+    old = session.site.own.id
+    session.terminal.say(f"Other servers may hold messages for {name} that {old} refuses from now on; on each of them:")
+    session.terminal.say(f"  loncontrol queue ls {old}")
 
 
 def _take_back(session: Session, name: Name, moving: Moving, force: bool) -> None:

@@ -84,7 +84,8 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
         "the other side executed it with this refusal; it will not be sent again",
         "`loncontrol queue show HOST ID`; then requeue or delete it"),
     "messages to %s are postponed: it answers %s": (
-        "the other side has no room, is busy, or had a read error; messages wait and are sent again every 30 s",
+        "the other side has no room, is busy, had a read error, or moves that user to another host; messages wait and "
+        "are sent again every 30 s",
         "there: its disk, its lond.log; then loncontrol retry HOST"),
     "message %s is held: the link ended %d times under it": (
         "sending it kills the other side's child; the others go on without it",

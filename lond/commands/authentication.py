@@ -27,8 +27,10 @@ from lond.authentication.accounts import (
 from lond.authentication.hashing import Job, Outcome, Verdict
 from lond.authentication.passwords import MAX_PASSWORD_BYTES, is_usable
 from lond.commands.arguments import DOMAIN, USER
+from lond.commands.homes import is_home
 from lond.commands.registry import Argument, Context, Pending, Reply, RequestError, Trust, command
-from lond.records.paths import is_moving
+from lond.records.faults import Fault
+from lond.records.moving import is_moving
 
 UNKNOWN_USER = b"unknown_user"
 NOT_AUTHORIZED = b"non_authorized"
@@ -161,10 +163,8 @@ def makeuser(context: Context, domain: bytes, user: bytes, type_: str, argument:
         return WRONG_DOMAIN
     if type_ not in TYPES:
         return MODE_ERROR
-    if context.storage.is_home(domain, user):
+    if is_home(context, domain, user):
         return EXISTS
-    if is_moving(context.storage.user_directory(domain, user)):
-        raise RequestError("the user is moving to another host", errno.EAGAIN)
 
     def create(account: Account) -> bytes:
         return b"ok" if create_account(context.site.config.users_dir, domain, user, account) else EXISTS
@@ -186,7 +186,7 @@ def makeuser(context: Context, domain: bytes, user: bytes, type_: str, argument:
 def changeuserauth(context: Context, domain: bytes, user: bytes, type_: str, argument: bytes) -> Reply:
     if domain != _own_domain(context):
         return WRONG_DOMAIN
-    if not context.storage.is_home(domain, user):
+    if not is_home(context, domain, user):
         return UNKNOWN_USER
     if type_ not in TYPES:
         return MODE_ERROR
@@ -220,11 +220,15 @@ def _own_domain(context: Context) -> bytes:
 
 
 def _account(context: Context, domain: bytes, user: bytes) -> Account | None:
+    directory = context.storage.user_directory(domain, user)
     try:
-        return read_account(context.storage.user_directory(domain, user))
+        account = read_account(directory)
     except AccountError as error:
         context.services.log_ins.complain(domain, user, error.text)
         raise RequestError(error.text, error.number) from None
+    if account is None and is_moving(directory):
+        raise Fault.MOVING.error()
+    return account
 
 
 def _denied(account: Account | None, verdict: Verdict) -> bytes:

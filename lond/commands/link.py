@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from common.version import SOFTWARE
 from lond.commands.arguments import DOMAIN, HOST_ID, USER, VERSION
+from lond.commands.homes import is_home
 from lond.commands.registry import Context, Trust, command, link_command
 
 OWN_VERSION = SOFTWARE.encode()
@@ -55,6 +56,6 @@ def sethost(context: Context, host_id: bytes) -> bytes:
     return b"ok" if host_id == context.site.own.id.encode() else b"unable_to_set"
 
 
-@command("home", DOMAIN, USER, trust=Trust.NONE, replies="`found`, `not_found`")
+@command("home", DOMAIN, USER, trust=Trust.NONE, replies="`found`, `not_found`, `error: 11 ...` (moving away)")
 def home(context: Context, domain: bytes, user: bytes) -> bytes:
-    return b"found" if context.storage.is_home(domain, user) else b"not_found"
+    return b"found" if is_home(context, domain, user) else b"not_found"

@@ -21,6 +21,7 @@ from common.resource_path import COPY, IN_TRANSFER, ResourcePath
 from common.resource_tree import open_at
 from common.resource_versions import current_version
 from common.subscriptions import Subscriber, subscribe, unsubscribe
+from lond.commands.homes import is_home
 from lond.commands.listing import PATH, TreePath
 from lond.commands.registry import Argument, Context, RequestError, Trust, command
 
@@ -67,7 +68,7 @@ def sub(context: Context, path: ResourcePath | TreePath) -> bytes:
     where = root.joinpath(*names).resolve()
     if where.is_dir() and where.is_relative_to(root):
         return b"directory"
-    if isinstance(path, TreePath) or not is_home(context, path):
+    if isinstance(path, TreePath) or not is_at_home(context, path):
         return NOT_FOUND
     return in_directory(context, path, lambda at: _subscribed(context, path, at), NOT_FOUND)
 
@@ -88,7 +89,7 @@ def _subscribed(context: Context, path: ResourcePath, at: int) -> bytes:
 @command("unsub", RESOURCE, trust=Trust.RESOURCES, writes=True, replies="`ok`, `not_subscribed`, `not_found`")
 def unsub(context: Context, path: ResourcePath) -> bytes:
     def unsubscribed(at: int) -> bytes:
-        if not is_home(context, path) or current_version(at, path) < 0:
+        if not is_at_home(context, path) or current_version(at, path) < 0:
             return NOT_FOUND
         return b"ok" if unsubscribe(at, path, context.session.peer.id, PATIENCE) else b"not_subscribed"
 
@@ -115,7 +116,7 @@ def currentversion(context: Context, path: ResourcePath) -> bytes:
 )
 def update(context: Context, path: ResourcePath) -> bytes:
     peer = context.session.peer
-    if is_home(context, path) or (peer.domain, peer.role) != (path.domain, "library"):
+    if is_at_home(context, path) or (peer.domain, peer.role) != (path.domain, "library"):
         return REJECTED
 
     def noted(at: int) -> bytes:
@@ -131,9 +132,9 @@ def update(context: Context, path: ResourcePath) -> bytes:
     return in_directory(context, path, noted, NOT_FOUND)
 
 
-def is_home(context: Context, path: ResourcePath) -> bool:
+def is_at_home(context: Context, path: ResourcePath) -> bool:
     """Whether this host is the author's home server."""
-    return context.storage.is_home(path.domain.encode("ascii"), path.author.encode("ascii"))
+    return is_home(context, path.domain.encode("ascii"), path.author.encode("ascii"))
 
 
 def in_directory(context: Context, path: ResourcePath, action: Callable[[int], bytes], missing: bytes) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from common.escape import unescape
 from common.hosts_table import DOMAIN as NAME
+from lond.commands.homes import is_home
 from lond.commands.registry import Argument, Context, Pending, Reply, RequestError, Trust, command
 from lond.updates.userfiles import UserFile
 from lonnet.sessions import Sessions
@@ -36,7 +37,7 @@ SESSION = Argument("session", _text)
     replies="`ok`: the file was fetched from the asking host's web server; `failed`, `not_home`",
 )
 def fetchuserfile(context: Context, wanted: UserFile) -> Reply:
-    if not context.storage.is_home(wanted.domain.encode("ascii"), wanted.user.encode("ascii")):
+    if not is_home(context, wanted.domain.encode("ascii"), wanted.user.encode("ascii")):
         return b"not_home"
     reply = Pending()
     from_asking = UserFile(context.session.peer.id, wanted.domain, wanted.user, wanted.parts)

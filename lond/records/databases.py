@@ -18,6 +18,7 @@ from pathlib import Path
 from common.site import Site
 from lond.records.database import Database, Opening, Patience
 from lond.records.faults import StorageError, Unusable
+from lond.records.moving import absence
 from lond.records.paths import PASSWD, domain_directory, make_directory, user_directory
 from lond.records.schema import DOMAIN_STEPS, USER_STEPS
 
@@ -56,7 +57,8 @@ class Databases:
     def open(self, key: Key, *, write: bool) -> Database:
         """Opens a database, for `write` also one that is not there yet.
 
-        :raises StorageError: 2 no such user, or nothing to read; 28 no room; or as :meth:`Opening.open`.
+        :raises StorageError: 2 no such user, or nothing to read; 11 the user is on the way to another host; 28 no room;
+            or as :meth:`Opening.open`.
         """
         path, steps = self._place(key)
         try:
@@ -65,6 +67,10 @@ class Databases:
             database = self._opening.open(path, steps, create=write, check=key not in self._checked)
         except Unusable as error:
             self._complain(key, path, error.reason)
+            raise
+        except StorageError as error:
+            if error.number == errno.ENOENT and key[1]:
+                raise absence(path.parent) from error
             raise
         except OSError as error:
             number = error.errno or errno.EIO

@@ -49,7 +49,7 @@ class Fault(enum.Enum):
     DAMAGED = (errno.EUCLEAN, "database damaged, an administrator must act")  # unlike IO, trying again is no use
     IO = (errno.EIO, "database can not be read or written")
     DENIED = (errno.EACCES, "permission denied")
-    GONE = (errno.ENOENT, "no such user or domain")  # moved away while a child had the database open
+    MOVING = (errno.EAGAIN, "the user is moving to another host, try again")
     BUG = (70, "internal error")
 
     def error(self) -> StorageError:
@@ -69,7 +69,7 @@ _PRIMARY = {
     11: Fault.DAMAGED,
     13: Fault.FULL,
     14: Fault.IO,
-    19: Fault.GONE,
+    19: Fault.MOVING,
     26: Fault.DAMAGED,
 }
 _IOERR_WRITE, _IOERR_SHMSIZE = 778, 4874
@@ -81,7 +81,7 @@ _MESSAGES = {
     "disk I/O error": Fault.IO,
     "readonly": Fault.DENIED,
     "unable to open": Fault.IO,
-    MOVED_AWAY: Fault.GONE,
+    MOVED_AWAY: Fault.MOVING,
 }
 
 

@@ -7,7 +7,7 @@ database itself refuse it, whoever has it open.
 Promises: after :func:`close_to_writers` has committed, no request on this database can write. Both functions may be
 repeated.
 
-Raises: sqlite3.Error. Logs nothing; who is refused gets `error: 2 ...`.
+Raises: sqlite3.Error. Logs nothing; who is refused gets `error: 11 ...`.
 """
 
 from __future__ import annotations

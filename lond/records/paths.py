@@ -52,11 +52,6 @@ def make_user_directory(users_dir: Path, domain: bytes, user: bytes) -> Path:
     return directory
 
 
-def is_moving(directory: Path) -> bool:
-    """Whether the user of this directory is on the way to another host (``lonuser move``)."""
-    return any(directory.parent.glob(f".{directory.name}.moving-*"))
-
-
 def make_directory(directory: Path) -> None:
     """Makes a directory and its missing parents, mode 0700, each one durable before the next is made."""
     if directory.is_dir():

@@ -396,7 +396,7 @@ class TestMakeuser:
     def test_not_while_the_user_is_on_the_way_to_another_host(self, home: Home) -> None:
         directory = paths.user_directory(home.users_dir, b"msu", b"jones")
         (directory.parent / ".jones.moving-msul2").mkdir(parents=True)
-        assert home.ask("makeuser:msu:jones:none:") == b"error: 11 the user is moving to another host"
+        assert home.ask("makeuser:msu:jones:none:") == b"error: 11 the user is moving to another host, try again"
         assert not directory.exists()
 
     @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ hubl1:hub:library:hubl1.test:127.0.0.4
 """
 PASSWORD = "k0rrekt"
 KRB5 = Account("krb5", "MSU.EDU")
+IS_MOVING = b"error: 11 the user is moving to another host, try again"
 
 
 class Input(io.BytesIO):
@@ -502,20 +503,32 @@ class TestMove:
         assert f"ssh msul2.test lonuser import - < {archive}" in said.out
         assert "lonuser move msu smith msul2 --finish" in said.out
         with here.lond() as lond:
-            assert lond.ask("home:msu:smith") == b"not_found"
-            assert lond.ask("put:msu:smith:grades:a=9").startswith(b"error: 2 ")
+            for command in ("home:msu:smith", "put:msu:smith:grades:a=9", "get:msu:smith:grades:a", "log:msu:smith:x"):
+                assert lond.ask(command) == IS_MOVING
+            for command in ("auth:msu:smith:x", "currentauth:msu:smith", "makeuser:msu:smith:none:"):
+                assert lond.ask(command, encrypted=True) == IS_MOVING
+            assert lond.ask("home:msu:jones") == b"not_found"
+            assert lond.ask("put:msu:jones:grades:a=9") == b"error: 2 no such user or domain"
         assert "msu:smith is on the way to msul2" in here.run("show", "msu", "smith").err
         assert here.run("add", "msu", "smith", "--type", "none").code == 69
 
         said = here.run("move", "msu", "smith", "msul2", "--finish")
         assert said.code == 69 and "do the import there" in said.err
 
-        assert there.run("import", archive).code == 0
+        there.homes["msul1"] = IS_MOVING.decode()
+        said = there.run("add", "msu", "smith", "--type", "none")
+        assert said.code == 69 and "msu:smith is on the way from msul1 to another host" in said.err
+        said = there.run("import", archive)
+        assert (said.code, said.err) == (0, "")
         here.homes["msul2"] = "found"
         said = here.run("move", "msu", "smith", "msul2", "--undo")
         assert said.code == 69 and "use --finish" in said.err
         said = here.run("move", "msu", "smith", "msul2", "--finish")
         assert said.code == 0 and re.search(r"rm -r /.*/\.smith\.moved-msul2-\d+\n", said.out)
+        assert "loncontrol queue ls msul1\n" in said.out
+        with here.lond() as lond:
+            assert lond.ask("home:msu:smith") == b"not_found"
+            assert lond.ask("put:msu:smith:grades:a=9") == b"error: 2 the user has moved to msul2"
         with there.lond() as lond:
             assert lond.ask("get:msu:smith:grades:a") == b"1"
             assert lond.ask("home:msu:smith") == b"found"
@@ -577,7 +590,7 @@ class TestMove:
                 database.begin(wait=True)
                 database.write("INSERT INTO activity (time, host, text) VALUES (1, '', '')")
             lond.storage.commit()
-            assert lond.ask("put:msu:smith:grades:a=2").startswith(b"error: 2 ")
+            assert lond.ask("put:msu:smith:grades:a=2") == IS_MOVING
 
     @pytest.mark.parametrize("when", ["before", "after"])
     @pytest.mark.parametrize(
