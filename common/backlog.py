@@ -7,10 +7,12 @@ What each change means for the order:
   it was held has overtaken it. Its attempts count from 0 again.
 - *requeue*: a message that was refused, or that the link ended under too often, gets a new try at the end: a new seq,
   and an age that begins anew. It keeps its id, so that one id tells its whole story.
+- *pass on*: such a message becomes one for another host, at the end of its FIFO: its user has moved there.
 - *delete*: a waiting, held or failed message is gone.
 
 Promises: each change is one synced transaction over all messages it names, and touches only messages in the states
-named above. The host's lonc child looks whether anybody has written before it sends: what was held or deleted is not
+named above; what is passed on stands in both FIFOs for a moment, or after a crash, and may be passed on again. The
+host's lonc child looks whether anybody has written before it sends: what was held or deleted is not
 sent any more, unless it was on the link already. Such a message is executed; its row, if still there, then says so. A
 message held by hand may be on the link, so it is released, never requeued: no change makes one be executed twice.
 
@@ -21,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from common.delayed import FAILED, HELD, WAITING, Fifo, Row
+from common.delayed import FAILED, HELD, WAITING, Fifo, Message, Row
 
 BY_HAND = "held by hand"  # how the last error of such a message begins
 KEPT = (WAITING, HELD, FAILED)  # the states of messages that an administrator may change
@@ -91,9 +93,18 @@ class Backlog(Fifo):
     def delete(self, ids: Sequence[str]) -> list[Row]:
         """Delete messages that are not done; those that were, as they stood."""
 
+        return self._remove(ids, lambda row: row.state in KEPT)
+
+    def pass_on(self, ids: Sequence[str], other: Fifo) -> list[Row]:
+        """Have messages for which :func:`may_requeue` holds wait for the host of another FIFO; those, as they stood."""
+        rows = [row for id in dict.fromkeys(ids) if (row := self.find(id)) and may_requeue(row)]
+        other.append([Message(row.id, row.command) for row in rows])
+        return self._remove([row.id for row in rows], may_requeue)
+
+    def _remove(self, ids: Sequence[str], applies: Callable[[Row], bool]) -> list[Row]:
         def change(id: str) -> Row | None:
             row = self._find(id)
-            if row is None or row.state not in KEPT:
+            if row is None or not applies(row):
                 return None
             self._db.execute("DELETE FROM message WHERE seq = ?", (row.seq,))
             return row

@@ -10,9 +10,11 @@ import argparse
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 
 from common.backlog import KEPT, Backlog, may_requeue
 from common.delayed import FAILED, HELD, WAITING, Row
+from common.hosts_table import shown
 from common.pauses import MAX_WHY
 from common.permlog import Event, PermLog, perm_log_path
 from loncontrol.control import OK, USAGE, Control, argument, command, complain, say
@@ -58,13 +60,24 @@ def release(control: Control, options: _Options) -> int:
 
 @command(
     "queue requeue", "have messages that failed or broke the link tried again, behind all others", HOST, _IDS,
+    argument("--to", metavar="OTHER", help="behind all others for that host instead, to which the user has moved"),
     state_option("without ID: all in this state (failed)"), _YES, _DRY_RUN,
     description="The message keeps its id and gets a new place at the end; its age begins anew. One that was held by "
     "hand is released instead.",
 )  # fmt: skip
 def requeue(control: Control, options: _Options) -> int:
     """Failed, or held after too many broken links, to waiting."""
-    return _change(control, options, "requeued", options.state or FAILED, may_requeue, Backlog.requeue)
+    state, other = options.state or FAILED, options.to
+    if other is None:
+        return _change(control, options, "requeued", state, may_requeue, Backlog.requeue)
+    if other == options.host or other not in control.site.table:
+        return complain(f"--to {shown(other)}: name another host of hosts.tab", USAGE)
+
+    def change(backlog: Backlog, ids: Sequence[str]) -> list[Row]:
+        with closing(Backlog(control.site.config.delayed_dir, other)) as fifo:
+            return backlog.pass_on(ids, fifo)
+
+    return _change(control, options, f"passed on to {other}", state, may_requeue, change)
 
 
 @command(

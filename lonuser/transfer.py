@@ -245,7 +245,7 @@ def _finish(session: Session, name: Name, moving: Moving, force: bool) -> None:
     session.terminal.say(f"  rm -r {shlex.quote(str(kept))}")
     old = session.site.own.id
     session.terminal.say(f"Other servers may hold messages for {name} that {old} refuses from now on; on each of them:")
-    session.terminal.say(f"  loncontrol queue ls {old}")
+    session.terminal.say(f"  loncontrol queue ls {old}, then loncontrol queue requeue {old} ID ... --to {moving.host}")
 
 
 def _take_back(session: Session, name: Name, moving: Moving, force: bool) -> None:

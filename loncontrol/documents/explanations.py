@@ -82,7 +82,7 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
         "its FIFO can't be written: callers hear con_failed", "make room on the disk of lonDelayedDir"),
     "delayed message %s was refused (%s) and is kept as failed": (
         "the other side executed it with this refusal; it will not be sent again",
-        "`loncontrol queue show HOST ID`; then requeue or delete it"),
+        "`loncontrol queue show HOST ID`; then requeue it (--to OTHER, if its user has moved) or delete it"),
     "messages to %s are postponed: it answers %s": (
         "the other side has no room, is busy, had a read error, or moves that user to another host; messages wait and "
         "are sent again every 30 s",

@@ -57,6 +57,10 @@ def test_nobody_is_told_that_there_is_no_such_user(federation: Callable[..., Fed
     assert smith.put("grades", {"b": "2"}) is Delivery.DONE
 
     control(here, "retry", "msul1")
-    eventually(
-        lambda: "the user has moved to msul2" in control(here, "queue", "ls", "msul1", "--state", "failed").stdout
-    )
+    failed = ("queue", "ls", "msul1", "--state", "failed")
+    eventually(lambda: "the user has moved to msul2" in control(here, *failed).stdout)
+    assert control(here, "queue", "requeue", "msul1", "--to", "msul1", "--yes").returncode == 2
+    passed_on = control(here, "queue", "requeue", "msul1", "--to", "msul2", "--yes")
+    assert passed_on.stdout.endswith("1 of msul1's messages passed on to msul2\n"), passed_on
+    eventually(lambda: smith.get("grades", "a", "b", "late") == {"a": "1", "b": "2", "late": "1"})
+    assert control(here, "queue", "ls").stdout == ""

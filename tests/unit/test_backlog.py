@@ -73,6 +73,29 @@ def test_who_may_be_requeued(state: str, error: str, may: bool) -> None:
     assert may_requeue(Row(1, id_of(1), b"m", 0.0, state=state, last_error=error)) is may
 
 
+def test_what_is_passed_on_waits_for_the_other_host_alone(backlog: Backlog, tmp_path: Path) -> None:
+    with closing(Backlog(tmp_path, "msul2")) as other:
+        other.append([Message(id_of(9), b"m9")])
+        backlog.commit([], [Outcome(1, FAILED, b"error: 2 moved"), Outcome(2, DONE, b"ok")])
+        backlog.hold([id_of(3)], "by ada")
+        assert [row.command for row in backlog.pass_on([id_of(n) for n in range(5)], other)] == [b"m0"]
+        assert backlog.find(id_of(0)) is None
+        assert order(backlog) == [b"m2", b"m4"]
+        assert order(other) == [b"m9", b"m0"]
+
+
+def test_what_a_crash_has_left_in_both_is_passed_on_once(
+    backlog: Backlog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backlog.commit([], [Outcome(1, FAILED, b"error: 2 moved")])
+    with closing(Backlog(tmp_path, "msul2")) as other:
+        with monkeypatch.context() as patch:
+            patch.setattr(backlog, "_remove", lambda *_: [])
+            backlog.pass_on([id_of(0)], other)
+        assert [row.id for row in backlog.pass_on([id_of(0)], other)] == [id_of(0)]
+        assert order(other) == [b"m0"]
+
+
 def test_what_is_done_stays(backlog: Backlog) -> None:
     backlog.commit([], [Outcome(1, DONE, b"ok")])
     ids = [id_of(0)]

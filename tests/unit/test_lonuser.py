@@ -525,7 +525,7 @@ class TestMove:
         assert said.code == 69 and "use --finish" in said.err
         said = here.run("move", "msu", "smith", "msul2", "--finish")
         assert said.code == 0 and re.search(r"rm -r /.*/\.smith\.moved-msul2-\d+\n", said.out)
-        assert "loncontrol queue ls msul1\n" in said.out
+        assert "loncontrol queue requeue msul1 ID ... --to msul2\n" in said.out
         with here.lond() as lond:
             assert lond.ask("home:msu:smith") == b"not_found"
             assert lond.ask("put:msu:smith:grades:a=9") == b"error: 2 the user has moved to msul2"
