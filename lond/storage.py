@@ -82,7 +82,7 @@ class Storage:
         return self._databases.user_directory(domain, user)
 
     def is_home(self, domain: bytes, user: bytes) -> bool:
-        """Whether this host is the user's home server: the passwd file says so."""
+        """Whether this host is the user's home server, as :meth:`Databases.is_home`."""
         return self._databases.is_home(domain, user)
 
     def perform(self, action: Callable[[], Result]) -> tuple[Result, Token | None]:

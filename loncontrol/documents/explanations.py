@@ -129,6 +129,9 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
         "a newer program has written it, or the file is gone while its -wal is there; requests on that user get an "
         "error; said once by each child",
         "run the newer program, or restore the file: docs/storage.md"),
+    "%s can't be read: %s": (
+        "the daemons' user may not look there, or the disk is at fault; whoever asked hears the error",
+        "look at the owner and mode of the directories above it, as after a restore by root, and at the disk"),
     "passwd of %s:%s: %s": (
         "the passwd file can't be read, or what it says can't be used; the user can't log in; said once an hour",
         "look at the file; lonuser auth writes a new one"),

@@ -6,6 +6,7 @@ Nothing outside lonDocRoot/res is ever told: the path is resolved first, symboli
 
 from __future__ import annotations
 
+import errno
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,9 @@ from typing import NamedTuple
 from common.hosts_table import DOMAIN
 from common.resource_path import below_res, checked_parts
 from lond.commands.registry import Argument, Context, RequestError, Trust, command
+from lond.records.trouble import trouble_with
+
+_NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
 _BORDERS = re.compile(r"[&:%\x00-\x1f\x7f]")
 
@@ -51,9 +55,16 @@ PATH = Argument("path", _tree_path, is_domain=True, is_rest=True)
 def ls(context: Context, wanted: TreePath) -> bytes:
     root = (context.site.config.doc_root / "res").resolve()
     path = root.joinpath(*wanted.parts)
+    with trouble_with(path):
+        return _listed(path, root)
+
+
+def _listed(path: Path, root: Path) -> bytes:
     try:
         real = path.resolve(strict=True)
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
+        if isinstance(error, OSError) and error.errno not in _NOTHING_THERE:
+            raise
         return b"no_such_file" if _is_directory_below(path.parent, root) else b"no_such_dir"
     if not real.is_relative_to(root):
         return b"no_such_file"

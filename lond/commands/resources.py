@@ -24,6 +24,7 @@ from common.subscriptions import Subscriber, subscribe, unsubscribe
 from lond.commands.homes import is_home
 from lond.commands.listing import PATH, TreePath
 from lond.commands.registry import Argument, Context, RequestError, Trust, command
+from lond.records.trouble import trouble_with
 
 NOT_FOUND = b"not_found"
 REJECTED = b"rejected"
@@ -66,7 +67,9 @@ def sub(context: Context, path: ResourcePath | TreePath) -> bytes:
     root = root_of(context.site.config).resolve()
     names = path.parts if isinstance(path, TreePath) else (*path.directories, path.name)
     where = root.joinpath(*names).resolve()
-    if where.is_dir() and where.is_relative_to(root):
+    with trouble_with(where):
+        is_directory = where.is_dir()
+    if is_directory and where.is_relative_to(root):
         return b"directory"
     if isinstance(path, TreePath) or not is_at_home(context, path):
         return NOT_FOUND

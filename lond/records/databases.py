@@ -4,23 +4,24 @@ Promises: a database is checked for damage when this process opens it for the fi
 made here, a domain's only for the own domain.
 
 Raises: :class:`StorageError`. Logs an error for each database that an administrator must see to, once in each process;
-through lond.records.damage more.
+more through lond.records.damage and lond.records.trouble.
 """
 
 from __future__ import annotations
 
 import errno
 import logging
-import os
 import sqlite3
+import stat
 from pathlib import Path
 
 from common.site import Site
 from lond.records.database import Database, Opening, Patience
-from lond.records.faults import StorageError, Unusable
+from lond.records.faults import StorageError, Unusable, system_error
 from lond.records.moving import absence
 from lond.records.paths import PASSWD, domain_directory, make_directory, user_directory
 from lond.records.schema import DOMAIN_STEPS, USER_STEPS
+from lond.records.trouble import trouble_with
 
 USER_DATABASE = "records.db"
 DOMAIN_DATABASE = "domain.db"
@@ -51,8 +52,16 @@ class Databases:
         return user_directory(self._users_dir, domain, user)
 
     def is_home(self, domain: bytes, user: bytes) -> bool:
-        """Whether this host is the user's home server: the passwd file says so."""
-        return (self.user_directory(domain, user) / PASSWD).is_file()
+        """Whether this host is the user's home server: the passwd file says so.
+
+        :raises StorageError: the system does not let us see that.
+        """
+        path = self.user_directory(domain, user) / PASSWD
+        with trouble_with(path):
+            try:
+                return stat.S_ISREG(path.stat().st_mode)
+            except (FileNotFoundError, NotADirectoryError):
+                return False
 
     def open(self, key: Key, *, write: bool) -> Database:
         """Opens a database, for `write` also one that is not there yet.
@@ -73,8 +82,7 @@ class Databases:
                 raise absence(path.parent) from error
             raise
         except OSError as error:
-            number = error.errno or errno.EIO
-            raise StorageError(number, os.strerror(number).lower()) from error
+            raise system_error(error) from error
         if database is None:
             raise StorageError(errno.ENOENT, "nothing stored yet")
         _remember(self._checked, key)

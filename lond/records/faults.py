@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import enum
 import errno
+import os
 import sqlite3
 
 from common.errors import LonError
@@ -28,6 +29,12 @@ class StorageError(LonError):
     def __init__(self, number: int, text: str) -> None:
         self.number, self.text = number, text
         super().__init__(f"{number} {text}")
+
+
+def system_error(error: OSError) -> StorageError:
+    """What the system has refused, under its own number."""
+    number = error.errno or errno.EIO
+    return StorageError(number, os.strerror(number).lower())
 
 
 class Unusable(StorageError):
