@@ -114,7 +114,7 @@ class Storage:
         lost = self._commit_side_by_side()
         for key in list(self._batch):
             if key in lost:
-                self._drop(key, self._judged(key, lost[key]))
+                self._give_up(key, lost[key])
             else:
                 self._finish(key)
         if begun is not None:
@@ -234,7 +234,18 @@ class Storage:
             records.database.end()
             self._tokens.pop(key, None)
         except sqlite3.Error as error:
-            self._drop(key, self._judged(key, error))
+            self._give_up(key, error)
+
+    def _give_up(self, key: Key, error: sqlite3.Error) -> None:
+        """A transaction could not be committed."""
+        failure, records = self._judged(key, error), self._open[key]
+        # Not closed for want of room: to open it again needs room, and reading goes on without.
+        if fault_of(error) is Fault.FULL and records.database.give_up():
+            records.forget()
+            self._lose(key, failure)
+            self._batch.pop(key, None)
+        else:
+            self._drop(key, failure)
 
     def _judged(self, key: Key, error: sqlite3.Error) -> StorageError:
         """The error of a transaction that is lost; a damaged file is set aside."""

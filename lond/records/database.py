@@ -165,6 +165,17 @@ class Database:
             self.connection.execute("COMMIT")
             self.state = State.IDLE
 
+    def give_up(self) -> bool:
+        """Takes back a transaction that could not be committed; False if that fails, too."""
+        try:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            return False
+        self.state = State.IDLE
+        self.in_request = False
+        return True
+
     def close(self) -> None:
         """Closes the file; what was not committed is gone."""
         self.state = State.IDLE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -41,11 +42,12 @@ def test_nobody_is_told_that_there_is_no_such_user(federation: Callable[..., Fed
     here.wait_for_link("msul1")
     eventually(lambda: "the user is moving" in control(here, "queue", "ls", "msul1", "--state", "waiting").stdout)
     for person in (smith, here.lonnet().user("smith", "msu")):  # one who knows the home server, one who must search
-        for call in (
-            lambda who=person: who.newput("grades", {"b": "2"}),
-            lambda who=person: who.get("grades", "a"),
-            lambda who=person: who.authenticate("secret"),
-        ):
+        calls: list[Callable[[], object]] = [
+            partial(person.newput, "grades", {"b": "2"}),
+            partial(person.get, "grades", "a"),
+            partial(person.authenticate, "secret"),
+        ]
+        for call in calls:
             with pytest.raises(RemoteError, match="moving to another host, try again"):
                 call()
 

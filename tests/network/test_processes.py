@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import stat
-import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -33,6 +32,7 @@ from tests.helpers.daemons import (
 )
 from tests.helpers.federation import Daemon, Federation, Host
 from tests.helpers.loncontrol import control
+from tests.helpers.small_disk import fill, small_disk
 from tests.helpers.waiting import eventually, open_descriptors
 
 
@@ -243,33 +243,8 @@ def test_rotation_on_a_full_disk_stops_nobody(host: Host) -> None:
         say_much(host)
 
 
-@contextmanager
-def small_disk(host: Host) -> Iterator[Path]:
-    """The host's logs lie on a disk of their own, of 256 KiB."""
-    logs = host.directory / "logs"
-    logs.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(logs)]
-    tried = subprocess.run(mount, capture_output=True, text=True)
-    if tried.returncode:
-        pytest.skip(f"a small disk can't be mounted here: {tried.stderr.strip()}")
-    try:
-        yield logs
-        host.stop()
-    finally:
-        subprocess.run(["umount", "--lazy", str(logs)], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Take all that is left; the file that has it."""
-    path = disk / "other"
-    with suppress(OSError), path.open("wb", buffering=0) as file:
-        while file.write(bytes(4096)):
-            pass
-    return path
-
-
 def test_a_disk_that_runs_full_stops_nobody_and_has_logs_again_when_there_is_room(host: Host) -> None:
-    with small_disk(host) as logs:
+    with small_disk(host, "logs", 256) as logs:
         host.start()
         eventually(host.socket_path(HERE).exists)
         other = fill(logs)
@@ -299,7 +274,7 @@ def has_grown(log: Path, size: int) -> bool:
 
 
 def test_a_start_on_a_disk_that_is_full_is_no_other_start(host: Host) -> None:
-    with small_disk(host) as logs:
+    with small_disk(host, "logs", 256) as logs:
         fill(logs)
         started = control(host, "start")
         assert started.returncode == OK, started.stderr

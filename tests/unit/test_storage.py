@@ -453,6 +453,21 @@ def test_replies_are_true_when_the_disk_is_full_in_the_middle_of_a_batch(site: S
     assert stored == {b"start"} | {b"k%d" % at for at, reply in enumerate(replies) if reply == b"ok"}
 
 
+def test_a_database_whose_commit_finds_no_room_stays_open_for_readers(site: Site) -> None:
+    connections = connection_class()
+    with Lond(site, opening=opening(connections)) as lond:
+        lond.batch("put:msu:smith:data:a=1", "put:msu:jones:data:a=1")
+        open_before = lond.storage.user(b"msu", b"smith").database
+        lond.storage.commit()
+        connections.failing["COMMIT"] = (13, "database or disk is full")
+        assert lond.batch("put:msu:smith:new:a=2", "put:msu:jones:data:a=2") == [FULL, FULL]
+        assert lond.batch("put:msu:smith:new:a=2", "get:msu:smith:data:a") == [FULL, FULL]
+        connections.failing.clear()
+        assert lond.batch("get:msu:smith:data:a", "get:msu:jones:data:a") == [b"1", b"1"]
+        assert lond.ask("get:msu:smith:new:a") == b"error: 2 no such namespace"
+        assert lond.storage.user(b"msu", b"smith").database is open_before
+
+
 def test_a_transaction_that_sqlite_gave_up_fails_as_a_whole(site: Site) -> None:
     connections = connection_class()
     with Lond(site, opening=opening(connections)) as lond:
