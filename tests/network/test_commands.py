@@ -161,6 +161,7 @@ SCRIPT: list[tuple[str, str]] = [
 WORDS = {name.decode() for name in REGISTRY}
 NO_REPLIES = {"since", "filter", "known", "fresh", "strangers", *WORDS}  # words that the table explains replies with
 ELSEWHERE = {  # replies of the table that need more than a request, and where they are tested
+    ("home", "error: 11"): "network/test_moving.py",
     ("auth", "error: 11"): "network/test_known_browsers.py",
     ("auth", "error: 115"): "network/test_slow_checks.py",
     ("passwd", "error: 11"): "test_passwd_after_too_many_wrong_ones",
