@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import sqlite3
 import stat
 from pathlib import Path
@@ -74,17 +75,17 @@ class Databases:
             if write and key == (self._own_domain, b""):
                 make_directory(path.parent)
             database = self._opening.open(path, steps, create=write, check=key not in self._checked)
-        except Unusable as error:
-            self._complain(key, path, error.reason)
-            raise
-        except StorageError as error:
-            if error.number == errno.ENOENT and key[1]:
+            if database is None:
+                raise StorageError(errno.ENOENT, "nothing stored yet")
+        except (OSError, StorageError, sqlite3.Error) as error:
+            # Whatever was found missing: `lonuser move` may have renamed the directory at any moment of the opening.
+            if key[1] and not os.path.isdir(path.parent):  # noqa: PTH112 (Path.is_dir raises PermissionError)
                 raise absence(path.parent) from error
+            if isinstance(error, Unusable):
+                self._complain(key, path, error.reason)
+            if isinstance(error, OSError):
+                raise system_error(error) from error
             raise
-        except OSError as error:
-            raise system_error(error) from error
-        if database is None:
-            raise StorageError(errno.ENOENT, "nothing stored yet")
         _remember(self._checked, key)
         return database
 
