@@ -204,12 +204,14 @@ class Opening:
         :raises StorageError: 2 no directory, 117 damaged or lost, 95 newer than we are, or what SQLite had.
         """
         refuse_damaged(path)
-        if not path.exists():
+        state = _state(path)
+        if state is None:
+            refuse_damaged(path)  # once more: perhaps another child has just set it aside
             refuse_lost(path)
             if not create:
                 return None
             self._create(path, steps)
-        state = path.stat()
+            state = path.stat()
         if state.st_nlink > 1:  # who makes it has perhaps not synced its name yet
             sync_directory(path.parent)
         inode = state.st_ino
@@ -271,6 +273,13 @@ class Opening:
         self.patience.retry(lambda: connection.execute("BEGIN IMMEDIATE"))
         migrate(connection, steps)
         connection.execute("COMMIT")
+
+
+def _state(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
 
 
 def _configured(connection: sqlite3.Connection) -> int:

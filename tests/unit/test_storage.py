@@ -17,7 +17,7 @@ import pytest
 
 from common.site import Site
 from lond.records import schema
-from lond.records.damage import set_aside
+from lond.records.damage import refuse_damaged, set_aside
 from lond.records.database import Opening, Patience
 from lond.records.faults import Fault, StorageError, fault_of
 from lond.records.paths import make_user_directory, user_directory
@@ -346,6 +346,24 @@ def test_a_database_made_while_another_child_sets_the_damaged_one_aside_is_not_u
 
         with Lond(site, opening=opening(SetAsideMeanwhile)) as late:
             assert late.ask("put:msu:smith:data:a=1") == DAMAGED
+
+
+@pytest.mark.parametrize("command", ["get:msu:smith:data:a", "put:msu:smith:data:b=2"])
+def test_a_database_that_is_set_aside_while_it_is_looked_for_is_not_missing(
+    site: Site, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    with Lond(site) as lond:
+        lond.ask("put:msu:smith:data:a=1")
+    with Lond(site) as lond:
+
+        def set_aside_after(path: Path) -> None:
+            monkeypatch.undo()
+            refuse_damaged(path)
+            set_aside(path, path.stat().st_ino, "malformed", NOW)
+
+        monkeypatch.setattr("lond.records.database.refuse_damaged", set_aside_after)
+        assert lond.ask(command) == DAMAGED
+        assert not lond.user_path("smith").exists()
 
 
 def test_a_replaced_database_is_noticed(site: Site) -> None:
