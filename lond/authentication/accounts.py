@@ -74,6 +74,11 @@ class Account:
         return f"{self.type}:{self.info}\n".encode("utf-8", "surrogateescape")
 
     @property
+    def asked(self) -> str:
+        """What tells those whom lond asks about passwords from each other; nobody is to read it, see :attr:`shown`."""
+        return self.type if self.type == UNIX else f"{self.type}:{self.info}"
+
+    @property
     def shown(self) -> str:
         """The type, with the realm or the name of the function, which is who is asked about a password.
 

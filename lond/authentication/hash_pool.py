@@ -54,7 +54,7 @@ class HashPool:
     def __init__(self, site: Site, release: Callable[[], None]) -> None:
         self.table = ThrottleTable.create()
         self._silences = Silences(self.table, time.monotonic)
-        self._asked: dict[int, str] = {}  # generation of a worker -> whom it asks
+        self._asked: dict[int, str] = {}  # generation of a worker -> whom it asks, as a digest and in words
         self._release = release
         self._reasons: set[str] = set()
         self._workers = Workers()
@@ -84,9 +84,10 @@ class HashPool:
         """Take note of a child's end; False if it was none of ours."""
         if not self._workers.on_end(member, code, loop):
             return False
-        asked = self._asked.pop(member.generation, None)
-        if asked and code == -signal.SIGALRM and self._silences.silent(asked):
-            log.error("%s does not answer; until it does it is asked every %.0f s only", asked, PAUSE)
+        asked = self._asked.pop(member.generation, "")
+        who, _, shown = asked.partition(" ")
+        if asked and code == -signal.SIGALRM and self._silences.silent(who):
+            log.error("%s does not answer; until it does it is asked every %.0f s only", shown, PAUSE)
         return True
 
     def on_message(self, member: Member, word: bytes, text: str) -> None:
@@ -113,7 +114,7 @@ class HashPool:
         )
         clients = Clients(hashing_, asking, asking_for_known)
         limits = {kind: Limits.of(config, kind) for kind in LoginLane}
-        return LogIns(loop.clock, clients, self.table, limits, SlowChecks(loop, config.ask_patience), tally)
+        return LogIns(loop.clock, clients, self.table, limits, SlowChecks(loop.clock, loop, config.ask_patience), tally)
 
     def close_listeners(self) -> None:
         """Close, in a child that serves links, the workers' sockets."""

@@ -12,6 +12,7 @@ be checked on this machine it tells its parent, who logs it once. Nothing of a j
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import signal
@@ -107,12 +108,12 @@ class Worker:
     def _asked_for(self, job: Job) -> Outcome:
         """The outcome of a job that needs another's answer; told to the parent, which sees it if we die of waiting."""
         assert job.account is not None
-        who = job.account.shown
+        who = hashlib.blake2b(job.account.asked.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
         if not self._silences.may_ask(who):
             return Outcome(Verdict.FAILED, reason=SILENT)
         if who != self._asked:
             self._asked = who
-            self._birth.lifeline.tell(b"%b %b" % (ASKING, who.encode()))
+            self._birth.lifeline.tell(b"%b %b" % (ASKING, f"{who} {job.account.shown}".encode()))
         outcome = self._performed(job)
         self._silences.answered(who)
         return outcome

@@ -34,8 +34,8 @@ from lond.authentication.throttle_table import ThrottleTable
 _log = logging.getLogger(__name__)
 
 OnDone = Callable[[Outcome], None]
-# Others' replies wait behind a log-in that waits for those before it. It is looked at when the one before it has ended,
-# which may take londHashTimeout; then who has waited for more seconds than this is not checked any more.
+# Who waits for the log-in before is looked at when that has ended, which may take londHashTimeout, and is not checked
+# any more after so many seconds: where callers don't come again, others' replies have waited as long.
 LONGEST_QUEUE = 3.0
 QUEUE = 64  # log-ins of one lane that wait for those before them, in this process
 

@@ -84,8 +84,9 @@ def enter() -> Response:
     attempt = _let_in(user, domain)
     try:
         problem = _problem(user, domain, request.form.get("password", ""), attempt.lane)
-    except LonError as error:
-        return _unanswered(error, attempt, _form(wanted, *_reason(error), user, domain))
+    except LonError as error:  # nobody knows whether it is right
+        attempt.give_back(was_busy=_is(error, errno.EAGAIN, errno.EINPROGRESS))
+        return when_to_retry(_form(wanted, *_reason(error), user, domain))
     if problem:
         return _form(wanted, 401, problem, user, domain)
     attempt.give_back()
@@ -138,13 +139,6 @@ def _problem(user: str, domain: str, password: str, lane: LoginLane) -> str:
     return WRONG
 
 
-def _unanswered(error: LonError, attempt: LoginTry, form: Response) -> Response:
-    """The form once more; the try comes back, unless the home server is looking at the password all the same."""
-    if not _is(error, errno.EINPROGRESS):
-        attempt.give_back(was_busy=_is(error, errno.EAGAIN))
-    return when_to_retry(form)
-
-
 def _reason(error: LonError) -> tuple[int, str]:
     """Status and words for a password of which nobody knows whether it is right."""
     if isinstance(error, AuthModeError):
@@ -152,8 +146,8 @@ def _reason(error: LonError) -> tuple[int, str]:
     return (503, STILL_CHECKED) if _is(error, errno.EINPROGRESS) else explained(error)
 
 
-def _is(error: LonError, number: int) -> bool:
-    return isinstance(error, RemoteError) and error.number == number
+def _is(error: LonError, *numbers: int) -> bool:
+    return isinstance(error, RemoteError) and error.number in numbers
 
 
 def _begin(user: str, domain: str, wanted: str) -> Response:

@@ -43,8 +43,8 @@ class LoginTry:
     """A try that was taken.
 
     :param taken: its tries, which come back when the password was right or nobody has looked at it.
-    :param lost_if_busy: more of them, which don't come back when the home server asks to try again, as it does when
-        guesses come too fast.
+    :param lost_if_busy: more of them, which don't come back when the home server asks to try or come again, as it does
+        when guesses come too fast or take long.
     """
 
     def __init__(self, lane: LoginLane, taken: Iterable[Taken], lost_if_busy: Iterable[Taken] = ()) -> None:

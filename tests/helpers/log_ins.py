@@ -84,7 +84,8 @@ class LogInsInProcess(LogIns):
         clients = Clients(self.hashing, self.asking, self.asking_for_known)
         limits = dict.fromkeys(LoginLane, LIMITS) | {LoginLane.FRESH: replace(LIMITS, longest=0.5)}
         self.tally = Tally(Layout(LOND))
-        super().__init__(self.clock, clients, self.table, limits, SlowChecks(self.clock, PATIENCE), self.tally)
+        slow = SlowChecks(self.clock, self.clock, PATIENCE)
+        super().__init__(self.clock, clients, self.table, limits, slow, self.tally)
 
     def failed(self) -> dict[str, float]:
         """How many log-ins have failed, by lane."""

@@ -20,7 +20,8 @@ import fcntl
 
 def check(domain, user, password, argument):
     if password == b"guess":
-        with open(argument) as file:
+        with open(argument, "ab", buffering=0) as file:
+            file.write(b".")
             fcntl.flock(file, fcntl.LOCK_SH)
     return password == b"secret"
 """
@@ -32,8 +33,13 @@ class Thinking:
     """Wrong passwords are being thought about, until :meth:`end`."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("w")
+        self.path, self._file = path, path.open("w")
         fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    @property
+    def count(self) -> int:
+        """How many passwords were thought about so far, those included that still are."""
+        return self.path.stat().st_size
 
     def end(self) -> None:
         """Whoever is thinking has come to an end."""
@@ -97,3 +103,4 @@ def test_the_outcome_is_there_for_who_comes_again(net: Lonnet, thinking: Thinkin
         waiting = pool.submit(user.authenticate, "guess", lane=LoginLane(lane))
         thinking.end()
         assert waiting.result() is False
+    assert thinking.count == 1, "it was checked once"

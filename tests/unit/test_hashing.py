@@ -29,7 +29,7 @@ from common.scoreboard import Scoreboard
 from common.site import Site
 from lond import workers
 from lond.authentication import hash_client, hashing, passwords
-from lond.authentication.accounts import TYPES, Account
+from lond.authentication.accounts import TYPES, Account, parse_account
 from lond.authentication.hash_client import HashClient
 from lond.authentication.hash_pool import ASKER, HASHER, KNOWN_ASKER, HashPool
 from lond.authentication.hashing import MAX_LINE_BYTES, Job, Outcome, Verdict, perform
@@ -353,17 +353,17 @@ class TestWorkers:
         assert verdicts == ({Verdict.BUSY}, {(HASHER, -signal.SIGALRM)}, Verdict.RIGHT)
 
     @pytest.mark.parametrize(
-        ("type_", "silent", "other", "shown"),
+        ("silent", "shown", "alive"),
         [
-            ("krb5", "DEAD.EXAMPLE", "DEAD.EXAMPLE", "krb5:DEAD.EXAMPLE"),
-            ("localauth", "dead:cn=a bindpw=Hush", "dead:cn=b bindpw=Hush", "localauth:dead"),
-            ("unix", "", "Hush", "unix"),
+            (["krb5:DEAD.EXAMPLE"] * 2, "krb5:DEAD.EXAMPLE", "krb5:ALIVE.EXAMPLE"),
+            (["localauth:f:cn=dead bindpw=Hush"] * 2, "localauth:f", "localauth:f:cn=alive bindpw=Hush"),
+            (["unix:", "unix:Hush"], "unix", "krb5:ALIVE.EXAMPLE"),
         ],
     )
     def test_who_does_not_answer_holds_up_few_workers(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, type_: str, silent: str, other: str, shown: str
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silent: list[str], shown: str, alive: str
     ) -> None:
-        dead, alive = [Account(type_, info) for info in (silent, other)], Account("krb5", "ALIVE.EXAMPLE")
+        dead = [parse_account(line.encode()) for line in silent]
         with Barrier() as never:
 
             def hang(job: Job, hostname: str) -> Outcome:
@@ -379,7 +379,8 @@ class TestWorkers:
                 while len(world.ended) < 2:  # a fresh worker may not take the first one in time
                     world.ask(Job(b"msu", b"smith", dead[len(world.ended)], b"x"), ASKER)
                 told = [
-                    world.ask_until_done(Job(b"msu", b"smith", who, b"x"), ASKER) for who in (dead[0], alive, dead[1])
+                    world.ask_until_done(Job(b"msu", b"smith", who, b"x"), ASKER)
+                    for who in (dead[0], parse_account(alive.encode()), dead[1])
                 ]
                 assert b"Hush" not in b"".join(world.told)
                 return [f"{outcome.verdict.value} {outcome.reason}" for outcome in told], len(world.ended)

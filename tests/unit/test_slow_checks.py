@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from lond.authentication import slow_checks
 from lond.authentication.hashing import Outcome, Verdict
-from lond.authentication.slow_checks import KEPT, SlowChecks
+from lond.authentication.slow_checks import HURRY, KEPT, SlowChecks
 from tests.helpers.log_ins import PATIENCE, Clockwork
 
 RIGHT, WRONG, BUSY, UNDER_WAY = (
@@ -20,7 +21,7 @@ class World:
 
     def __init__(self) -> None:
         self.clock = Clockwork()
-        self.checks = SlowChecks(self.clock, PATIENCE)
+        self.checks = SlowChecks(self.clock, self.clock, PATIENCE)
         self.begun: list[tuple[bytes, Callable[[Outcome], None]]] = []
 
     def join(self, name: bytes = b"smith") -> list[Outcome]:
@@ -65,7 +66,7 @@ def test_who_waited_too_long_comes_again_for_the_outcome(world: World) -> None:
     world.end(outcome=WRONG)
     assert told == [UNDER_WAY]
     assert world.join() == [WRONG]
-    assert world.join() == [] and len(world.begun) == 1, "it was given once; this is the next check"
+    assert world.join() == [UNDER_WAY] and len(world.begun) == 1, "it was given once; this is the next check"
 
 
 @pytest.mark.parametrize(("seconds", "told"), [(KEPT - 0.1, [RIGHT]), (KEPT, [])])
@@ -101,17 +102,32 @@ def test_two_who_wait_for_the_same_hear_the_same(world: World) -> None:
     assert world.begun == []
 
 
-def test_while_one_is_overdue_nobody_waits(world: World) -> None:
+def test_after_somebody_has_waited_in_vain_nobody_waits_for_a_while(world: World) -> None:
     waiting = world.join(b"jones")
     world.clock.advance(PATIENCE / 2)
-    world.join()
+    earlier = world.join(b"smith")
     world.clock.advance(PATIENCE / 2)
     assert waiting == [UNDER_WAY]
-    assert world.join(b"lee") == [UNDER_WAY]
+    world.end(b"jones")
+    assert world.join(b"lee") == [UNDER_WAY], "though nothing takes long at this moment"
     world.end(b"lee")
     assert world.join(b"lee") == [RIGHT]
-    world.end(b"jones")
-    assert world.join(b"chen") == [], "none is overdue any more"
+    world.end(b"smith")
+    assert earlier == [RIGHT]
+    world.clock.advance(HURRY)
+    assert world.join(b"chen") == []
+
+
+def test_there_is_a_limit(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slow_checks, "MOST", 2)
+    world.join(b"smith")
+    world.join(b"jones")
+    assert world.join(b"lee") == [BUSY]
+    world.clock.advance(PATIENCE)
+    world.end(b"smith")
+    assert world.join(b"lee") == [BUSY], "an outcome that is kept takes room as well"
+    assert world.join(b"smith") == [RIGHT]
+    assert world.join(b"lee") == [UNDER_WAY]
 
 
 def test_names_are_kept_as_keyed_hashes_only(world: World) -> None:

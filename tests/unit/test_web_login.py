@@ -295,11 +295,12 @@ def test_a_home_server_that_is_down_costs_no_tries(tmp_path: Path) -> None:
     assert browser.log_in().status_code == 303
 
 
-def test_strangers_who_are_told_to_try_again_pay_for_it(tmp_path: Path) -> None:
-    net = network(tmp_path, login_burst=3, login_interval=1000.0)
+@pytest.mark.parametrize("reply", ["error: 11 too many log-ins at once, try again", "error: 115 under way"])
+def test_strangers_who_are_told_to_try_again_pay_for_it(tmp_path: Path, reply: str) -> None:
+    net = network(tmp_path, login_burst=3, login_interval=1000.0, logins_waiting=0)
     app = app_of(net)
     known, stranger, other = known_browser(app, "127.9.9.10"), Browser(app), Browser(app, "127.9.9.11")
-    net.fake.answers[HOME, "auth"] = "error: 11 too many log-ins at once, try again"
+    net.fake.answers[HOME, "auth"] = reply
     assert [stranger.log_in().status_code for _ in range(4)] == [503, 503, 503, 429]
     assert other.log_in().status_code == 503
     assert [known.log_in().status_code for _ in range(7)] == [503] * 7
@@ -307,21 +308,18 @@ def test_strangers_who_are_told_to_try_again_pay_for_it(tmp_path: Path) -> None:
     assert known.log_in().status_code == 303
 
 
-def test_a_password_that_is_still_being_checked_costs_tries_like_any_other(tmp_path: Path) -> None:
-    net = network(
-        tmp_path, login_burst=3, login_interval=1000.0, fresh_burst=2, fresh_interval=1000.0, logins_waiting=0
-    )
+def test_whose_password_is_still_being_checked_comes_again_in_the_same_lane(tmp_path: Path) -> None:
+    net = network(tmp_path, login_burst=6, login_interval=1000.0, logins_waiting=0)
     browser = Browser(app_of(net))
     net.fake.answers[HOME, "auth"] = "error: 115 under way"
-    for _ in range(4):
+    for _ in range(5):
         answer = browser.log_in()
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
         assert "still being checked. Please log in once more" in answer.text
         assert 'value="smith"' in answer.text, "the form is shown again"
-    assert lanes(net) == ["fresh"] * 2 + ["strangers"] * 2
     del net.fake.answers[HOME, "auth"]
-    assert browser.log_in(password="guess").status_code == 401
-    assert browser.log_in().status_code == 429
+    assert browser.log_in().status_code == 303
+    assert lanes(net) == ["fresh"] * 6
 
 
 def lanes(net: NetInMemory) -> list[str]:
