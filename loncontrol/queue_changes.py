@@ -63,7 +63,8 @@ def release(control: Control, options: _Options) -> int:
     argument("--to", metavar="OTHER", help="behind all others for that host instead, to which the user has moved"),
     state_option("without ID: all in this state (failed)"), _YES, _DRY_RUN,
     description="The message keeps its id and gets a new place at the end; its age begins anew. One that was held by "
-    "hand is released instead.",
+    "hand is released instead. With --to messages are named by ID: only those of a user who has moved belong "
+    "there. The perm log keeps a line of each for both hosts.",
 )  # fmt: skip
 def requeue(control: Control, options: _Options) -> int:
     """Failed, or held after too many broken links, to waiting."""
@@ -72,10 +73,17 @@ def requeue(control: Control, options: _Options) -> int:
         return _change(control, options, "requeued", state, may_requeue, Backlog.requeue)
     if other == options.host or other not in control.site.table:
         return complain(f"--to {shown(other)}: name another host of hosts.tab", USAGE)
+    if not options.ids:  # others that failed are for users who are at home on HOST, or for its domain
+        return complain(f"--to: name the messages of the user who has moved to {other} by ID", USAGE)
+    perm_log = PermLog(perm_log_path(control.site.config))
 
     def change(backlog: Backlog, ids: Sequence[str]) -> list[Row]:
         with closing(Backlog(control.site.config.delayed_dir, other)) as fifo:
-            return backlog.pass_on(ids, fifo)
+            gone = backlog.pass_on(ids, fifo)
+        commands = [row.command for row in gone]
+        perm_log.write(Event.DELAYED, other, *commands)
+        perm_log.write(Event.REMOVED, options.host, *commands)
+        return gone
 
     return _change(control, options, f"passed on to {other}", state, may_requeue, change)
 

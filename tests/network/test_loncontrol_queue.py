@@ -65,6 +65,7 @@ WRONG = (
     ("hold ../msul2", 1, "'../msul2' is not in "),
     ("release msul2", 1, "no message for msul2 is held and can be released"),
     ("requeue msul2 --yes", 1, "no message for msul2 is failed and can be requeued"),
+    ("requeue msul2 --to msua1 --yes", 2, "--to: name the messages of the user who has moved to msua1 by ID"),
     ("delete msul2 --yes", 2, "name messages by ID, or all in a state by --state"),
     ("delete msul2 --state waiting", 2, "nothing was deleted: a person at a terminal must say yes"),
     ("hold msul2 --why a\x1bb", 2, "--why takes one line"),

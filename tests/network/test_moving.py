@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -61,8 +62,12 @@ def test_nobody_is_told_that_there_is_no_such_user(federation: Callable[..., Fed
     control(here, "retry", "msul1")
     failed = ("queue", "ls", "msul1", "--state", "failed")
     eventually(lambda: "the user has moved to msul2" in control(here, *failed).stdout)
-    assert control(here, "queue", "requeue", "msul1", "--to", "msul1", "--yes").returncode == 2
-    passed_on = control(here, "queue", "requeue", "msul1", "--to", "msul2", "--yes")
+    (late,) = json.loads(control(here, *failed, "--json").stdout)
+    requeue = ("queue", "requeue", "msul1", late["id"], "--yes", "--to")
+    assert control(here, *requeue, "msul1").returncode == 2
+    passed_on = control(here, *requeue, "msul2")
     assert passed_on.stdout.endswith("1 of msul1's messages passed on to msul2\n"), passed_on
     eventually(lambda: smith.get("grades", "a", "b", "late") == {"a": "1", "b": "2", "late": "1"})
     assert control(here, "queue", "ls").stdout == ""
+    perm_log = (here.directory / "logs" / "lonnet.perm.log").read_text().splitlines()
+    assert {("D", "msul1"), ("R", "msul1"), ("D", "msul2")} <= {(*line.split(":")[1:3],) for line in perm_log}
