@@ -245,7 +245,8 @@ def _finish(session: Session, name: Name, moving: Moving, force: bool) -> None:
     session.terminal.say(f"  rm -r {shlex.quote(str(kept))}")
     old = session.site.own.id
     session.terminal.say(f"Other servers may hold messages for {name} that {old} refuses from now on; on each of them:")
-    session.terminal.say(f"  loncontrol queue ls {old}, then loncontrol queue requeue {old} ID ... --to {moving.host}")
+    session.terminal.say(f"  loncontrol retry {old}")
+    _say_how_to_requeue(session, f" --to {moving.host}")
 
 
 def _take_back(session: Session, name: Name, moving: Moving, force: bool) -> None:
@@ -261,3 +262,13 @@ def _take_back(session: Session, name: Name, moving: Moving, force: bool) -> Non
         )
     take_back(session.users_dir, moving, session.site.config.busy_timeout)
     session.terminal.say(f"{name} is at home on {session.site.own.id} again; remove copies of the archive")
+    session.terminal.say(
+        f"Messages for {name} that failed meanwhile are with the servers that sent them; on each of them:"
+    )
+    _say_how_to_requeue(session)
+
+
+def _say_how_to_requeue(session: Session, to: str = "") -> None:
+    old = session.site.own.id
+    session.terminal.say(f"  loncontrol queue ls {old} --state failed")
+    session.terminal.say(f"  loncontrol queue requeue {old} ID ...{to}")

@@ -54,7 +54,7 @@ def test_nobody_is_told_that_there_is_no_such_user(federation: Callable[..., Fed
 
     (archive,) = (old.directory / "users").rglob("*.loncapa-user")
     lonuser(new, "import", "-", data=archive.read_bytes())
-    assert "loncontrol queue ls msul1" in lonuser(old, "move", "msu", "smith", "msul2", "--finish")
+    assert "loncontrol retry msul1" in lonuser(old, "move", "msu", "smith", "msul2", "--finish")
     assert smith.get("grades", "a", "late") == {"a": "1", "late": ""}
     assert smith.home() == "msul2"
     assert smith.put("grades", {"b": "2"}) is Delivery.DONE

@@ -525,7 +525,11 @@ class TestMove:
         assert said.code == 69 and "use --finish" in said.err
         said = here.run("move", "msu", "smith", "msul2", "--finish")
         assert said.code == 0 and re.search(r"rm -r /.*/\.smith\.moved-msul2-\d+\n", said.out)
-        assert "loncontrol queue requeue msul1 ID ... --to msul2\n" in said.out
+        assert said.out.endswith(
+            "  loncontrol retry msul1\n"
+            "  loncontrol queue ls msul1 --state failed\n"
+            "  loncontrol queue requeue msul1 ID ... --to msul2\n"
+        )
         with here.lond() as lond:
             assert lond.ask("home:msu:smith") == b"not_found"
             assert lond.ask("put:msu:smith:grades:a=9") == b"error: 2 the user has moved to msul2"
@@ -541,7 +545,11 @@ class TestMove:
         here.homes["msul2"] = "con_lost"
         said = here.run("move", "msu", "smith", "msul2", "--undo")
         assert said.code == 69 and "could not be asked" in said.err
-        assert here.run("move", "msu", "smith", "msul2", "--undo", "--force").code == 0
+        said = here.run("move", "msu", "smith", "msul2", "--undo", "--force")
+        assert said.code == 0
+        assert said.out.endswith(
+            "  loncontrol queue ls msul1 --state failed\n  loncontrol queue requeue msul1 ID ...\n"
+        )
         assert digest(here.users).keys() == before.keys()
         with here.lond() as lond:
             assert lond.ask("put:msu:smith:grades:a=9") == b"ok"
