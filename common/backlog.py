@@ -14,7 +14,8 @@ Promises: each change is one synced transaction over all messages it names, and 
 named above; what is passed on stands in both FIFOs for a moment, or after a crash, and may be passed on again. The
 host's lonc child looks whether anybody has written before it sends: what was held or deleted is not
 sent any more, unless it was on the link already. Such a message is executed; its row, if still there, then says so. A
-message held by hand may be on the link, so it is released, never requeued: no change makes one be executed twice.
+message held by hand may be on the link, so it is released, never requeued: no change makes one be executed twice
+(but for a crash: :meth:`Backlog.pass_on`).
 
 Raises SpoolError, as :mod:`common.delayed`. Logs nothing.
 """
@@ -95,10 +96,16 @@ class Backlog(Fifo):
 
         return self._remove(ids, lambda row: row.state in KEPT)
 
-    def pass_on(self, ids: Sequence[str], other: Fifo) -> list[Row]:
-        """Have messages for which :func:`may_requeue` holds wait for the host of another FIFO; those, as they stood."""
+    def pass_on(self, ids: Sequence[str], other: Backlog) -> list[Row]:
+        """Have messages for which :func:`may_requeue` holds wait for the host of another FIFO; those, as they stood.
+
+        One that stands there already gets a new try if it may, and is left as it is if not. When a crash has left it
+        in both FIFOs, passing it on again has it executed twice only if its done row there was purged meanwhile
+        (lonKeepDone).
+        """
         rows = [row for id in dict.fromkeys(ids) if (row := self.find(id)) and may_requeue(row)]
-        other.append([Message(row.id, row.command) for row in rows])
+        there = other.append([Message(row.id, row.command) for row in rows])
+        other.requeue([row.id for row in there if may_requeue(row)])
         return self._remove([row.id for row in rows], may_requeue)
 
     def _remove(self, ids: Sequence[str], applies: Callable[[Row], bool]) -> list[Row]:

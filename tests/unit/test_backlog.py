@@ -96,6 +96,16 @@ def test_what_a_crash_has_left_in_both_is_passed_on_once(
         assert order(other) == [b"m0"]
 
 
+def test_what_failed_on_the_other_host_as_well_is_tried_again_there(backlog: Backlog, tmp_path: Path) -> None:
+    backlog.commit([], [Outcome(seq, FAILED, b"error: 2 moved") for seq in (1, 2, 3)])
+    with closing(Backlog(tmp_path, "msul2")) as other:
+        rows = other.append([Message(id_of(number), b"m%d" % number) for number in range(3)])
+        other.commit([], [Outcome(rows[0].seq, FAILED, b"error: 13"), Outcome(rows[2].seq, DONE, b"ok")])
+        other.record_attempt(rows[1].seq, "the link broke", hold_at=1)
+        assert len(backlog.pass_on([id_of(number) for number in range(3)], other)) == 3
+        assert order(other) == [b"m0", b"m1"], "m2 is done"
+
+
 def test_what_is_done_stays(backlog: Backlog) -> None:
     backlog.commit([], [Outcome(1, DONE, b"ok")])
     ids = [id_of(0)]
