@@ -31,10 +31,14 @@ class StorageError(LonError):
         super().__init__(f"{number} {text}")
 
 
+# What may pass, by numbers after which a sender tries again; its own would fail a critical message for good.
+_PASSING = {errno.EDQUOT: errno.ENOSPC, errno.EMFILE: errno.EAGAIN, errno.ENFILE: errno.EAGAIN}
+
+
 def system_error(error: OSError) -> StorageError:
-    """What the system has refused, under its own number."""
+    """What the system has refused, under its own number unless that would pass for final when it is not."""
     number = error.errno or errno.EIO
-    return StorageError(number, os.strerror(number).lower())
+    return StorageError(_PASSING.get(number, number), os.strerror(number).lower())
 
 
 class Unusable(StorageError):

@@ -506,13 +506,22 @@ def test_a_transaction_that_sqlite_gave_up_fails_as_a_whole(site: Site) -> None:
         assert lond.ask("get:msu:smith:data:a") == b"3"
 
 
-def test_no_room_for_the_file_itself(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("number", "reply"),
+    [
+        (errno.ENOSPC, FULL),
+        (errno.EDQUOT, b"error: 28 disk quota exceeded"),
+        (errno.EMFILE, b"error: 11 too many open files"),
+        (errno.ENFILE, b"error: 11 too many open files in system"),
+    ],
+)
+def test_no_room_for_the_file_itself(site: Site, monkeypatch: pytest.MonkeyPatch, number: int, reply: bytes) -> None:
     def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(number, os.strerror(number))
 
     with Lond(site) as lond:
         monkeypatch.setattr("lond.records.creation.tempfile.mkstemp", full)
-        assert lond.ask("put:msu:smith:data:a=1") == FULL
+        assert lond.ask("put:msu:smith:data:a=1") == reply
         monkeypatch.undo()
         assert lond.ask("put:msu:smith:data:a=1") == b"ok"
 
