@@ -9,6 +9,8 @@ processes that create it at once one wins, and the others find what it has made.
 Raises: OSError, sqlite3.Error. Logs nothing.
 
 Known limits: a process that is killed leaves a file of some 30 kB whose name begins with :data:`common.durable.PREFIX`.
+If it is killed between the link and the end, that is a second name of the database in use, and grows with it; to
+remove it takes nothing away.
 """
 
 from __future__ import annotations
