@@ -84,10 +84,9 @@ class HashPool:
         """Take note of a child's end; False if it was none of ours."""
         if not self._workers.on_end(member, code, loop):
             return False
-        asked = self._asked.pop(member.generation, "")
-        who, _, shown = asked.partition(" ")
-        if asked and code == -signal.SIGALRM and self._silences.silent(who):
-            log.error("%s does not answer; until it does it is asked every %.0f s only", shown, PAUSE)
+        digest, _, asked = self._asked.pop(member.generation, "").partition(" ")
+        if asked and code == -signal.SIGALRM and self._silences.silent(digest):
+            log.error("%s does not answer; until it does it is asked every %.0f s only", asked, PAUSE)
         return True
 
     def on_message(self, member: Member, word: bytes, text: str) -> None:
