@@ -31,6 +31,7 @@ from common.transfer_file import begin_transfer, end_transfer
 from lonnet.copies import Copy, present
 from lonnet.deadline import Deadline
 from lonnet.errors import AccessDenied, NoSuchUser, ResourceNotFound, TransferFailed, TransferUnderWay, UnexpectedReply
+from lonnet.home_calls import TRY_AGAIN
 from lonnet.homes import Net, UserName, home_server, is_home, search
 from lonnet.replies import failure
 from lonnet.transfer import Web, connected, server_of
@@ -225,7 +226,7 @@ def _asked(net: Net, path: ResourcePath, home: str, deadline: Deadline) -> str:
     """The reply to `sub`; its directory may be locked there for a moment, by a publication."""
     for _ in range(TRIES):
         reply = net.reply(f"sub:{path.wire}", home, deadline.left())
-        if not reply.startswith("error: 11 "):
+        if not reply.startswith(TRY_AGAIN):
             break
         sleep(LOOK_AGAIN)
     return reply

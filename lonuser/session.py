@@ -9,7 +9,6 @@ Raises: :class:`WrongUse` if nobody can be asked for a password, :class:`BadData
 
 from __future__ import annotations
 
-import errno
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,11 +20,11 @@ from common.site import Site
 from lond.authentication.passwords import MAX_PASSWORD_BYTES
 from lond.records.paths import is_name
 from lond.storage import Storage
+from lonnet.home_calls import TRY_AGAIN
 from lonuser.errors import BadData, NotPossible, UnknownUser, WrongUse
 from lonuser.move import Moving, find_moving
 
 FOUND, NOT_FOUND = "found", "not_found"
-MOVING = f"error: {errno.EAGAIN} "  # how the answer of a host begins that has released the user
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +162,7 @@ class Session:
 
     def _must_not_be_on(self, name: Name, host: str, arriving: bool) -> None:
         answer = self.home_answer(name, host)
-        if answer.startswith(MOVING):
+        if answer.startswith(TRY_AGAIN):
             if not arriving:
                 raise NotPossible(f"{name} is on the way from {host} to another host; there, lonuser move ends that")
             return

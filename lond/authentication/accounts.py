@@ -26,6 +26,7 @@ from pathlib import Path
 
 from common.durable import sync_directory
 from common.errors import LonError
+from lond.records.faults import system_error
 from lond.records.paths import PASSWD, make_user_directory
 
 INTERNAL, UNIX, KRB4, KRB5, LOCALAUTH, NONE = "internal", "unix", "krb4", "krb5", "localauth", "none"
@@ -204,5 +205,5 @@ def _locked(directory: Path) -> Iterator[bool]:
 
 
 def _system_error(error: OSError) -> AccountError:
-    number = error.errno or errno.EIO
-    return AccountError(number, os.strerror(number).lower())
+    refusal = system_error(error)
+    return AccountError(refusal.number, refusal.text)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import errno
-import os
-
 from common.durable import replacing
 from lond.commands.arguments import TEXT
-from lond.commands.registry import Context, RequestError, Trust, command
+from lond.commands.registry import Context, Trust, command
+from lond.records.faults import system_error
 
 FILE = "announcement.txt"
 
@@ -18,6 +16,5 @@ def setannounce(context: Context, text: bytes) -> bytes:
         with replacing(context.site.config.doc_root / FILE, 0o640) as file:
             file.write(text)
     except OSError as error:
-        number = error.errno or errno.EIO
-        raise RequestError(os.strerror(number).lower(), number) from error
+        raise system_error(error) from error
     return b"ok"

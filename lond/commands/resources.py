@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -24,6 +23,7 @@ from common.subscriptions import Subscriber, subscribe, unsubscribe
 from lond.commands.homes import is_home
 from lond.commands.listing import PATH, TreePath
 from lond.commands.registry import Argument, Context, RequestError, Trust, command
+from lond.records.faults import system_error
 from lond.records.trouble import trouble_with
 
 NOT_FOUND = b"not_found"
@@ -143,7 +143,8 @@ def is_at_home(context: Context, path: ResourcePath) -> bool:
 def in_directory(context: Context, path: ResourcePath, action: Callable[[int], bytes], missing: bytes) -> bytes:
     """What `action` answers, called with the open directory of a resource; `missing`, if something is not there.
 
-    :raises RequestError: this machine has trouble, or the directory stays locked.
+    :raises StorageError: this machine has trouble.
+    :raises RequestError: the directory stays locked.
     """
     try:
         with directory(root_of(context.site.config), path) as at:
@@ -153,5 +154,4 @@ def in_directory(context: Context, path: ResourcePath, action: Callable[[int], b
     except OSError as error:
         if error.errno in _NOTHING_THERE:
             return missing
-        number = error.errno or errno.EIO
-        raise RequestError(os.strerror(number).lower(), number) from error
+        raise system_error(error) from error

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -109,3 +111,21 @@ def test_setannounce(lond: Lond) -> None:
     file.unlink()
     file.parent.rmdir()
     assert lond.ask("setannounce:x") == b"error: 2 no such file or directory"
+
+
+@pytest.mark.parametrize(("number", "reply"), [(errno.EMFILE, b"error: 11 "), (errno.EDQUOT, b"error: 28 ")])
+@pytest.mark.parametrize("line", ["setannounce:x", "makeuser:msu:jones:none:", "unsub:/res/msu/smith/a.html"])
+def test_what_may_pass_is_not_final(
+    lond: Lond, monkeypatch: pytest.MonkeyPatch, line: str, number: int, reply: bytes
+) -> None:
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise OSError(number, "x")
+
+    lond.ask("makeuser:msu:smith:none:", encrypted=True)
+    for place in (
+        "commands.announcement.replacing",
+        "commands.resources.directory",
+        "authentication.accounts.make_user_directory",
+    ):
+        monkeypatch.setattr(f"lond.{place}", refuse)
+    assert lond.ask(line, encrypted=True).startswith(reply)
